@@ -1,0 +1,3 @@
+//! The quoinctl command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Client for the etcd v3 API.

@@ -1,0 +1,1 @@
+//! Replication around openraft.

@@ -1,0 +1,3 @@
+//! The quoin server binary.
+
+fn main() {}

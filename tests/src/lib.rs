@@ -1,0 +1,3 @@
+//! The harness behind the suites of this package.
+
+pub mod codegen;

@@ -1,0 +1,3 @@
+//! Rules about the tree itself, checked like any other behaviour.
+
+mod generated;
