@@ -1,1 +1,28 @@
-//! Write-ahead log.
+//! Write-ahead log of one member: entries, vote, truncation, purge and commit
+//! marks as one ordered stream of records in recycled segment files.
+//!
+//! Guarantees: a completion is called with success only after the record and
+//! everything before it is on disk; after a crash `Log::open` yields a prefix
+//! of the stream that contains every completed record; a torn tail is cut,
+//! damage anywhere else is reported with file and offset; a failed write or
+//! sync poisons the log for good.
+//!
+//! Not promised: the payload is opaque (this crate knows no Raft), nothing is
+//! repaired, and a log has one owner (the directory is locked).
+//!
+//! Map: `log` is the entry point; `writer` the one thread that writes and
+//! syncs; `record` and `segment` the bytes (docs/formats/wal.md); `recovery`
+//! reads them back; `storage` is the file system behind a trait.
+
+mod config;
+mod entry;
+mod error;
+mod log;
+mod metrics;
+pub mod storage;
+
+pub use config::{Config, LogIdentity};
+pub use entry::{Entry, Position};
+pub use error::Error;
+pub use log::{Completion, Durable, Log, Recovery, TornTail};
+pub use metrics::{FSYNC_BUCKET_BOUNDS, Histogram, Metrics};
