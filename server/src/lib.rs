@@ -1,1 +1,7 @@
 //! The quoin server.
+
+pub mod base;
+pub mod config;
+pub mod listener;
+pub mod ops;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! Parts without domain knowledge that two or more layers use.
+
+pub mod task_set;

@@ -1,0 +1,3 @@
+//! What the server says about itself: log lines and metrics.
+
+pub mod metrics;
