@@ -1,0 +1,88 @@
+//! What a member needs to know to start: identity, first membership, timing
+//! and the bounds of what it keeps.
+//!
+//! Resolved once by the caller into plain values; nothing here is optional
+//! and nothing is read from the environment. Every bound that is not worth
+//! an option is a constant of `limits` with the reason beside it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One member of the cluster as Raft knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Member id; never reused after a removal.
+    pub id: u64,
+    /// Human readable name.
+    pub name: String,
+    /// Addresses peers dial, `http://host:port`; the first that answers wins.
+    pub peer_urls: Vec<String>,
+    /// True while the member receives the log but has no vote.
+    pub is_learner: bool,
+}
+
+/// Where and how the write-ahead log is kept.
+#[derive(Clone, Debug)]
+pub struct WalConfig {
+    /// Directory of the segments; created when missing.
+    pub directory: PathBuf,
+    /// Bytes of one segment.
+    pub segment_bytes: u64,
+    /// Segments prepared ahead and kept for recycling.
+    pub spare_segments_count: usize,
+}
+
+impl WalConfig {
+    /// The defaults for a directory: 64 MiB segments, one spare.
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            segment_bytes: 64 << 20,
+            spare_segments_count: 1,
+        }
+    }
+}
+
+/// Everything [`crate::Node`] and [`crate::LogStore`] need.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member.
+    pub member_id: u64,
+    /// The cluster; a peer of another cluster is refused at the handshake.
+    pub cluster_id: u64,
+    /// First membership, used only when the log is new. Empty means "join":
+    /// wait until the leader of an existing cluster makes contact.
+    pub members: Vec<Member>,
+    /// Time between two heartbeats of the leader.
+    pub heartbeat_interval: Duration,
+    /// Upper bound of the election timeout; the lower one is half of it.
+    pub election_timeout: Duration,
+    /// Applied entries between two checkpoints of the state machine.
+    pub snapshot_count: u64,
+    /// Entries kept below a checkpoint for slow followers.
+    pub kept_entries_count: u64,
+    /// Bytes of entries kept below a checkpoint; the smaller bound wins.
+    pub kept_bytes_max: u64,
+    /// Bytes of recent entries held in memory for apply and replication.
+    pub cache_bytes_max: usize,
+    /// The write-ahead log.
+    pub wal: WalConfig,
+}
+
+impl Config {
+    /// A configuration with the default timing and bounds.
+    pub fn new(member_id: u64, cluster_id: u64, members: Vec<Member>, wal: WalConfig) -> Self {
+        Self {
+            member_id,
+            cluster_id,
+            members,
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(1000),
+            snapshot_count: 10_000,
+            kept_entries_count: 5_000,
+            kept_bytes_max: 256 << 20,
+            cache_bytes_max: 64 << 20,
+            wal,
+        }
+    }
+}
