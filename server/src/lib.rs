@@ -1,5 +1,6 @@
 //! The quoin server.
 
+pub mod backend;
 pub mod base;
 pub mod config;
 pub mod listener;

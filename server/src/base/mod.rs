@@ -1,3 +1,4 @@
 //! Parts without domain knowledge that two or more layers use.
 
+pub mod revision;
 pub mod task_set;

@@ -1,0 +1,34 @@
+//! The store below MVCC: records by revision, and small tables.
+//!
+//! No engine is on the apply path. A batch appends encoded records to memory
+//! segments and publishes a new view; one checkpoint thread packs them into
+//! blocks and hands those to an engine behind the write-ahead log. Views are
+//! immutable, so reads and snapshots need nothing from the engine but a block
+//! by its id.
+//!
+//! Lock order: `Shared::writer` (taken out, not held), `Shared::collector`,
+//! `Shared::publish`. Threads: the one that holds the batch (apply), the
+//! checkpoint thread, any number of readers.
+
+mod batch_transaction;
+mod config;
+mod error;
+mod handle;
+mod read_transaction;
+mod read_view;
+mod record;
+mod row_table;
+mod segment;
+mod segment_list;
+mod table;
+
+pub mod engine;
+
+pub use self::batch_transaction::BatchTransaction;
+pub use self::config::{Config, Durability, Identity};
+pub use self::engine::EngineKind;
+pub use self::error::Error;
+pub use self::handle::{Applied, Backend, Recovered, Sizes};
+pub use self::read_transaction::ReadTransaction;
+pub use self::record::RecordInfo;
+pub use self::table::Table;

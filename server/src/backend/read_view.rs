@@ -1,0 +1,65 @@
+//! One immutable version of everything: what a read transaction holds.
+//!
+//! A commit and a checkpoint each publish a new view; a reader keeps the one it
+//! took. A view pins what it refers to: memory segments through references, cold
+//! blocks through its directory, whose engine rows are not removed while a view
+//! that knows them lives.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::handle::{Applied, Recovered};
+use super::row_table::RowTable;
+use super::segment_list::SegmentList;
+use super::table::Table;
+use crate::base::revision::Revision;
+
+/// The rows of all small tables.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    tables: [RowTable; Table::ALL.len()],
+}
+
+impl Tables {
+    /// The rows of one table.
+    pub(super) fn table(&self, table: Table) -> &RowTable {
+        &self.tables[table.slot()]
+    }
+
+    /// The rows of one table, to change them.
+    pub(super) fn table_mut(&mut self, table: Table) -> &mut RowTable {
+        &mut self.tables[table.slot()]
+    }
+}
+
+/// Everything as of one applied Raft entry.
+#[derive(Debug, Clone, Default)]
+pub(super) struct View {
+    /// Main revision of the store.
+    pub(super) revision: i64,
+    /// Last applied Raft entry.
+    pub(super) applied: Option<Applied>,
+    /// Raft membership as of `applied`, opaque.
+    pub(super) membership: Option<Bytes>,
+    /// Records in memory; may hold newer ones than `revision`.
+    pub(super) segments: SegmentList,
+    /// Small tables.
+    pub(super) tables: Arc<Tables>,
+}
+
+impl View {
+    /// The last revision a record of this view can have.
+    pub(super) fn last_revision(&self) -> Revision {
+        Revision::new(self.revision, i64::MAX)
+    }
+
+    /// The view's place in the log.
+    pub(super) fn position(&self) -> Recovered {
+        Recovered {
+            applied: self.applied,
+            membership: self.membership.clone(),
+            revision: self.revision,
+        }
+    }
+}
