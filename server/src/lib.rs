@@ -4,5 +4,6 @@ pub mod backend;
 pub mod base;
 pub mod config;
 pub mod listener;
+pub mod mvcc;
 pub mod ops;
 pub mod telemetry;

@@ -1,0 +1,204 @@
+//! The store: what is published, and how it starts.
+//!
+//! State is three things: records in the backend, the index over them, and the
+//! published pair of revisions. A commit first makes the records visible and
+//! then publishes the revisions, in one pointer swap; a reader loads the
+//! published pair first and pins the backend second, so it always finds every
+//! record its revision can see.
+//!
+//! Every compaction opens an [`Epoch`]. Views hold the epoch they began in, and
+//! what a compaction removes stays until all views of earlier epochs are gone.
+//! So a view is consistent for as long as it lives, and costs two references.
+//!
+//! One writer at a time (the apply thread); readers and the compaction task run
+//! beside it. Lock order: `compactor`, then `index`; `superseded` alone.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::backend::{Applied, Backend, Table};
+
+use super::compaction::{self, Compactor};
+use super::generation::Change;
+use super::tree_index::TreeIndex;
+use super::{CompactionProgress, Error, HashKv, ReadTransaction, WriteTransaction};
+
+/// Multi-version store of keys. Clones share the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Takes over what the backend recovered: rebuilds the index and schedules
+    /// the last compaction again, of which some part may not have been done.
+    ///
+    /// # Errors
+    /// The backend failed, or what it holds does not make sense.
+    pub fn open(backend: Backend) -> Result<Self, Error> {
+        let records = backend.read();
+        let compact_revision = compaction::stored_compact_revision(
+            records.row(Table::Meta, compaction::SCHEDULED_ROW),
+        )?;
+        let revision = backend
+            .recovered()
+            .revision
+            .max(FIRST_REVISION)
+            .max(compact_revision);
+        let mut index = TreeIndex::default();
+        backend.for_each_record_info(&mut |info| {
+            let change = if info.tombstone {
+                Change::tombstone(info.revision)
+            } else {
+                Change::put(
+                    info.revision,
+                    info.create_revision,
+                    info.version,
+                    info.lease != 0,
+                )
+            };
+            index.restore(&info.key, change);
+        })?;
+        let published = Published {
+            revision,
+            compact_revision,
+            epoch: Arc::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                backend,
+                index: RwLock::new(index),
+                published: ArcSwap::from_pointee(published),
+                superseded: Mutex::default(),
+                compactor: Mutex::default(),
+                finished_compact_revision: AtomicI64::new(NEVER_COMPACTED),
+            }),
+        })
+    }
+
+    /// The newest revision; 1 in a fresh store.
+    pub fn revision(&self) -> i64 {
+        self.shared.published.load().revision
+    }
+
+    /// The lowest readable revision; -1 in a store never compacted.
+    pub fn compact_revision(&self) -> i64 {
+        self.shared.published.load().compact_revision
+    }
+
+    /// Up to here compaction has removed what it can since the store was
+    /// opened; -1 before the first one is through.
+    pub fn finished_compact_revision(&self) -> i64 {
+        self.shared
+            .finished_compact_revision
+            .load(Ordering::Acquire)
+    }
+
+    /// Last log position whose effects are visible; `None` if there is none.
+    pub fn applied(&self) -> Option<Applied> {
+        self.shared.backend.read().applied()
+    }
+
+    /// A consistent view of the newest revision.
+    pub fn read(&self) -> ReadTransaction {
+        ReadTransaction::new(Arc::clone(&self.shared))
+    }
+
+    /// The writer of one Raft entry; waits while another one is open.
+    pub fn write(&self) -> WriteTransaction {
+        WriteTransaction::new(Arc::clone(&self.shared))
+    }
+
+    /// The hash of all records up to `revision` (0: the newest), as etcd
+    /// defines it.
+    ///
+    /// # Errors
+    /// The revision is compacted or in the future, or the backend failed.
+    pub fn hash_kv(&self, revision: i64) -> Result<HashKv, Error> {
+        self.read().hash_kv(revision)
+    }
+
+    /// Does a bounded piece of a scheduled compaction: looks at up to
+    /// `keys_max` keys. The caller paces the pieces; writes are never held up
+    /// for longer than a few microseconds.
+    pub fn compaction_step(&self, keys_max: usize) -> CompactionProgress {
+        compaction::step(&self.shared, keys_max)
+    }
+
+    /// Keys alive at the newest revision.
+    pub fn keys_count(&self) -> usize {
+        self.shared.index.read().alive_count()
+    }
+
+    /// Keys that have any stored change, dead ones included.
+    pub fn indexed_keys_count(&self) -> usize {
+        self.shared.index.read().keys_count()
+    }
+}
+
+/// What store, transactions and compaction share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) backend: Backend,
+    pub(super) index: RwLock<TreeIndex>,
+    /// Written by the writer's commit alone.
+    pub(super) published: ArcSwap<Published>,
+    /// Earlier epochs, with their compact revisions, until their views are gone.
+    pub(super) superseded: Mutex<Vec<(i64, Weak<Epoch>)>>,
+    /// The compaction under way; held for one step.
+    pub(super) compactor: Mutex<Compactor>,
+    pub(super) finished_compact_revision: AtomicI64,
+}
+
+impl Shared {
+    /// Makes the revisions of a commit visible.
+    pub(super) fn publish(&self, revision: i64, compact_revision: i64) {
+        let before = self.published.load_full();
+        debug_assert!(before.revision <= revision);
+        debug_assert!(before.compact_revision <= compact_revision);
+        let epoch = if before.compact_revision == compact_revision {
+            Arc::clone(&before.epoch)
+        } else {
+            // Before the swap: who sees the new compact revision must see that
+            // views of the old one may be left.
+            let old = (before.compact_revision, Arc::downgrade(&before.epoch));
+            self.superseded.lock().push(old);
+            Arc::default()
+        };
+        self.published.store(Arc::new(Published {
+            revision,
+            compact_revision,
+            epoch,
+        }));
+    }
+
+    /// Whether a view exists that may read below `compact_revision`.
+    pub(super) fn has_view_below(&self, compact_revision: i64) -> bool {
+        let mut superseded = self.superseded.lock();
+        superseded.retain(|(_, epoch)| epoch.strong_count() > 0);
+        superseded
+            .iter()
+            .any(|(of_view, _)| *of_view < compact_revision)
+    }
+}
+
+/// What readers see from one commit to the next.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) revision: i64,
+    pub(super) compact_revision: i64,
+    pub(super) epoch: Arc<Epoch>,
+}
+
+/// The time between two compactions; only whether anyone holds it matters.
+#[derive(Debug, Default)]
+pub(super) struct Epoch;
+
+/// Revision of a store into which nothing was written.
+const FIRST_REVISION: i64 = 1;
+
+/// Compact revision of a store that was never compacted.
+pub(super) const NEVER_COMPACTED: i64 = -1;
