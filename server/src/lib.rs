@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod base;
 pub mod config;
+pub mod lease;
 pub mod listener;
 pub mod mvcc;
 pub mod ops;
