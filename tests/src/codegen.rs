@@ -70,8 +70,10 @@ fn servers(descriptors: &FileDescriptorSet, out: &Path) -> io::Result<()> {
         .bytes(".")
         .out_dir(out);
     for name in RAW {
-        builder = builder
-            .extern_path(format!(".etcdserverpb.{name}"), format!("crate::raw::{name}"));
+        builder = builder.extern_path(
+            format!(".etcdserverpb.{name}"),
+            format!("crate::raw::{name}"),
+        );
     }
     for package in PACKAGES {
         let module = package.replace('.', "::");

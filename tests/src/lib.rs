@@ -1,3 +1,20 @@
 //! The harness behind the suites of this package.
+//!
+//! Everything runs on real processes over real sockets: [`process`] owns one
+//! child, [`cluster`] starts several members that know each other, [`wait`]
+//! turns conditions into deadlines, [`history`] records what clients were
+//! promised, [`conformance`] replays recorded calls. The library reports
+//! through [`Error`] and never panics; the suites do that.
 
+pub mod binaries;
+pub mod cluster;
 pub mod codegen;
+pub mod conformance;
+pub mod error;
+pub mod golden;
+pub mod history;
+pub mod ports;
+pub mod process;
+pub mod wait;
+
+pub use error::{Error, Result};

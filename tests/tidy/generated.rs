@@ -6,7 +6,11 @@ use std::{env, fs, path::Path};
 fn generated_code_matches_the_definitions() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
     let files = quoin_tests::codegen::generate(&proto.join("definitions")).unwrap();
-    assert!(files.len() > 6, "the generator found no packages: {:?}", files.keys());
+    assert!(
+        files.len() > 6,
+        "the generator found no packages: {:?}",
+        files.keys()
+    );
     for (name, expected) in files {
         let path = proto.join("src/generated").join(&name);
         if env::var_os("UPDATE").is_some() {

@@ -1,0 +1,481 @@
+//! Several members that know each other, in one temporary folder.
+//!
+//! The same code starts Quoin and the reference server: their flags are the
+//! same. Members are addressed by position. When a test panics while it holds
+//! a cluster, the end of every member's log is printed and the folder kept.
+
+use std::{
+    ffi::OsString,
+    fs, mem,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use quoin_proto::etcdserverpb::{
+    RangeRequest, StatusRequest, StatusResponse, kv_client::KvClient, lease_client::LeaseClient,
+    maintenance_client::MaintenanceClient, watch_client::WatchClient,
+};
+use tempfile::TempDir;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{Error, Result, binaries, ports, process::Process, wait};
+
+/// Lines of each log shown when a test fails.
+const LOG_LINES_SHOWN: usize = 40;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server binary; `None` is Quoin, built first if necessary.
+    pub binary: Option<PathBuf>,
+    /// Number of members.
+    pub members_count: usize,
+    /// Further flags, the same for every member.
+    pub flags: Vec<String>,
+    /// Environment variables added for every member.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Options {
+    /// `members_count` members of Quoin.
+    #[must_use]
+    pub fn new(members_count: usize) -> Self {
+        Self {
+            binary: None,
+            members_count,
+            flags: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Runs another server than Quoin.
+    #[must_use]
+    pub fn binary(mut self, binary: Option<PathBuf>) -> Self {
+        self.binary = binary;
+        self
+    }
+
+    /// Adds flags.
+    #[must_use]
+    pub fn flags<S: AsRef<str>>(mut self, flags: impl IntoIterator<Item = S>) -> Self {
+        self.flags
+            .extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
+        self
+    }
+}
+
+/// One member: its addresses for good, its process while it runs.
+#[derive(Debug)]
+pub struct Member {
+    /// `m0`, `m1` and so on; also the name it has in the cluster.
+    pub name: String,
+    /// Port of the client listener.
+    pub client_port: u16,
+    /// Port of the peer listener.
+    pub peer_port: u16,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Its log, appended to over restarts.
+    pub log: PathBuf,
+    /// The running process.
+    pub process: Option<Process>,
+}
+
+/// Members started together. Dropping it kills all of them.
+#[derive(Debug)]
+pub struct Cluster {
+    members: Vec<Member>,
+    binary: PathBuf,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+    folder: Option<TempDir>,
+}
+
+impl Cluster {
+    /// Starts all members and waits until each of them serves.
+    ///
+    /// # Errors
+    /// A member does not start or does not serve in time.
+    pub async fn start(options: Options) -> Result<Self> {
+        let mut cluster = Self::prepare(options)?;
+        cluster.start_all()?;
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    /// Chooses addresses and folders, starts nothing.
+    ///
+    /// # Errors
+    /// No port or no folder can be had, or the binary does not build.
+    pub fn prepare(options: Options) -> Result<Self> {
+        let binary = options.binary.map_or_else(binaries::quoin, Ok)?;
+        let folder = tempfile::Builder::new().prefix("quoin-").tempdir();
+        let folder = folder.map_err(Error::io("temporary folder"))?;
+        let mut members = Vec::new();
+        for position in 0..options.members_count {
+            let name = format!("m{position}");
+            members.push(Member {
+                client_port: ports::free()?,
+                peer_port: ports::free()?,
+                data: folder.path().join(&name),
+                log: folder.path().join(format!("{name}.log")),
+                process: None,
+                name,
+            });
+        }
+        let (flags, environment) = (options.flags, options.environment);
+        Ok(Self {
+            members,
+            binary,
+            flags,
+            environment,
+            folder: Some(folder),
+        })
+    }
+
+    /// Starts every member that does not run.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start_all(&mut self) -> Result<()> {
+        (0..self.members.len()).try_for_each(|position| self.start_member(position))
+    }
+
+    /// Starts one member, unless it runs, on the data it has.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn start_member(&mut self, position: usize) -> Result<()> {
+        let arguments = self.arguments(position);
+        let binary = self.binary.clone();
+        let environment = self.environment.clone();
+        let member = self.member_mut(position)?;
+        if member.process.is_some() {
+            return Ok(());
+        }
+        let log = member.log.clone();
+        let process = Process::spawn(&member.name, &binary, &arguments, &environment, &log)?;
+        member.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills one member with SIGKILL.
+    ///
+    /// # Errors
+    /// There is no such member or it cannot be waited for.
+    pub fn kill(&mut self, position: usize) -> Result<()> {
+        match self.member_mut(position)?.process.take() {
+            Some(mut process) => process.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// Kills every member with SIGKILL.
+    ///
+    /// # Errors
+    /// A member cannot be waited for.
+    pub fn kill_all(&mut self) -> Result<()> {
+        (0..self.members.len()).try_for_each(|position| self.kill(position))
+    }
+
+    /// Ends one member with SIGTERM and waits for it; returns its log.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn terminate(&mut self, position: usize) -> Result<String> {
+        let Some(mut process) = self.member_mut(position)?.process.take() else {
+            return Ok(String::new());
+        };
+        process.terminate()?;
+        process.wait_ended(wait::DEADLINE).await?;
+        Ok(process.output())
+    }
+
+    /// The running process of a member.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process(&mut self, position: usize) -> Result<&mut Process> {
+        let process = self.member_mut(position)?.process.as_mut();
+        process.ok_or_else(|| Error::malformed("cluster", format!("m{position} does not run")))
+    }
+
+    /// A member.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn member(&self, position: usize) -> Result<&Member> {
+        self.members
+            .get(position)
+            .ok_or_else(|| Error::malformed("cluster", "no such member"))
+    }
+
+    /// Number of members, running or not.
+    #[must_use]
+    pub fn members_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The client URL of a member.
+    #[must_use]
+    pub fn url(&self, position: usize) -> String {
+        let port = self
+            .members
+            .get(position)
+            .map_or(0, |member| member.client_port);
+        format!("http://127.0.0.1:{port}")
+    }
+
+    /// All client URLs.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        (0..self.members.len())
+            .map(|position| self.url(position))
+            .collect()
+    }
+
+    /// A connection to one member, made at the first call on it.
+    ///
+    /// # Errors
+    /// The URL is not one.
+    pub fn channel(&self, position: usize) -> Result<Channel> {
+        channel(&self.url(position))
+    }
+
+    /// KV calls to one member.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    pub fn kv(&self, position: usize) -> Result<KvClient<Channel>> {
+        Ok(KvClient::new(self.channel(position)?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// Watch calls to one member.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    pub fn watch(&self, position: usize) -> Result<WatchClient<Channel>> {
+        Ok(WatchClient::new(self.channel(position)?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// Lease calls to one member.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    pub fn lease(&self, position: usize) -> Result<LeaseClient<Channel>> {
+        Ok(LeaseClient::new(self.channel(position)?))
+    }
+
+    /// One member's view of itself and the cluster.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn status(&self, position: usize) -> Result<StatusResponse> {
+        let mut client = MaintenanceClient::new(self.channel(position)?);
+        let reply = client.status(StatusRequest {}).await;
+        reply
+            .map(tonic::Response::into_inner)
+            .map_err(refused("status"))
+    }
+
+    /// Waits until every running member answers a linearizable read.
+    ///
+    /// # Errors
+    /// A member ends or does not serve in time.
+    pub async fn wait_ready(&mut self) -> Result<()> {
+        for position in 0..self.members.len() {
+            if self.member(position)?.process.is_some() {
+                self.wait_member_ready(position).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until one member answers a linearizable read.
+    ///
+    /// # Errors
+    /// It ends or does not serve in time.
+    pub async fn wait_member_ready(&mut self, position: usize) -> Result<()> {
+        let url = self.url(position);
+        let process = self.process(position)?;
+        let what = format!("{url} to serve");
+        let ready = wait::until(&what, wait::DEADLINE, async || {
+            if process.ended().is_some() {
+                return Ok(Err(process.ended_error()));
+            }
+            serves(&url).await.map(Ok)
+        });
+        ready.await?
+    }
+
+    /// Waits until all running members name the same leader that runs, and
+    /// returns its position.
+    ///
+    /// # Errors
+    /// The deadline passes.
+    pub async fn wait_leader(&self) -> Result<usize> {
+        wait::until("one leader", wait::DEADLINE, async || {
+            self.leader_now().await
+        })
+        .await
+    }
+
+    /// Waits until one member has applied at least `index`.
+    ///
+    /// # Errors
+    /// The deadline passes.
+    pub async fn wait_applied(&self, position: usize, index: u64) -> Result<()> {
+        let what = format!("m{position} to apply {index}");
+        let applied = wait::until(&what, wait::DEADLINE, async || {
+            let applied = self
+                .status(position)
+                .await
+                .map_err(|error| error.to_string())?;
+            let applied = applied.raft_applied_index;
+            if applied >= index {
+                Ok(())
+            } else {
+                Err(applied.to_string())
+            }
+        });
+        applied.await
+    }
+
+    async fn leader_now(&self) -> std::result::Result<usize, String> {
+        let mut leaders = Vec::new();
+        let mut ids = Vec::new();
+        for (position, member) in self.members.iter().enumerate() {
+            if member.process.is_some() {
+                let status = self
+                    .status(position)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                leaders.push(status.leader);
+                let id = status.header.map_or(0, |header| header.member_id);
+                ids.push((position, id));
+            }
+        }
+        let leader = leaders.first().copied().unwrap_or(0);
+        if leaders.iter().any(|other| *other != leader) {
+            return Err(format!("leaders {leaders:x?}"));
+        }
+        let found = ids.iter().find(|(_, id)| *id == leader);
+        found
+            .map(|(position, _)| *position)
+            .ok_or_else(|| format!("leader {leader:x} unknown"))
+    }
+
+    fn arguments(&self, position: usize) -> Vec<OsString> {
+        let Some(member) = self.members.get(position) else {
+            return Vec::new();
+        };
+        let client = format!("http://127.0.0.1:{}", member.client_port);
+        let peer = format!("http://127.0.0.1:{}", member.peer_port);
+        let peers = self
+            .members
+            .iter()
+            .map(|other| format!("{}=http://127.0.0.1:{}", other.name, other.peer_port));
+        let peers = peers.collect::<Vec<_>>().join(",");
+        let mut arguments: Vec<OsString> = vec![
+            format!("--name={}", member.name).into(),
+            format!("--data-dir={}", member.data.display()).into(),
+            format!("--listen-client-urls={client}").into(),
+            format!("--advertise-client-urls={client}").into(),
+            format!("--listen-peer-urls={peer}").into(),
+            format!("--initial-advertise-peer-urls={peer}").into(),
+            format!("--initial-cluster={peers}").into(),
+        ];
+        arguments.extend(self.flags.iter().map(OsString::from));
+        arguments
+    }
+
+    fn member_mut(&mut self, position: usize) -> Result<&mut Member> {
+        let member = self.members.get_mut(position);
+        member.ok_or_else(|| Error::malformed("cluster", "no such member"))
+    }
+
+    /// Prints the end of every log.
+    #[expect(clippy::print_stderr, reason = "the report of a failed test")]
+    fn report(&self) {
+        for member in &self.members {
+            let log = fs::read_to_string(&member.log).unwrap_or_default();
+            let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
+            eprintln!("--- {} ({})", member.name, member.log.display());
+            log.lines()
+                .skip(skipped)
+                .for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.members
+            .iter_mut()
+            .for_each(|member| drop(member.process.take()));
+        if thread::panicking() {
+            self.report();
+            mem::forget(self.folder.take().map(TempDir::keep));
+        }
+    }
+}
+
+/// A connection to `url`, made at the first call on it.
+///
+/// # Errors
+/// The URL is not one.
+pub fn channel(url: &str) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned());
+    let endpoint = endpoint.map_err(|error| Error::malformed(url, error.to_string()))?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(2))
+        .connect_lazy())
+}
+
+/// Asks for a linearizable read.
+async fn serves(url: &str) -> std::result::Result<(), String> {
+    let channel = channel(url).map_err(|error| error.to_string())?;
+    let request = RangeRequest {
+        key: "ready".into(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let reply = KvClient::new(channel).range(request).await;
+    reply.map(|_| ()).map_err(|status| status.to_string())
+}
+
+/// Turns a status into an error that names the call.
+pub fn refused(what: &str) -> impl FnOnce(Status) -> Error {
+    let what = what.to_owned();
+    move |status| Error::Refused {
+        what,
+        code: status.code(),
+        message: status.message().to_owned(),
+    }
+}
+
+/// Copies nothing, names only: a member's write-ahead log folder and backend
+/// folder lie under its data directory.
+#[must_use]
+pub fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
