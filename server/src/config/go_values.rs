@@ -83,7 +83,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<(bool, Duration)> {
 }
 
 /// Writes a duration as Go prints it (`7s`, `1.248266ms`, `1h0m0s`).
-pub(crate) fn format_duration(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let nanoseconds = duration.as_nanos();
     if nanoseconds == 0 {
         return "0s".to_owned();

@@ -1,3 +1,4 @@
 //! What the server says about itself: log lines and metrics.
 
+pub mod logs;
 pub mod metrics;
