@@ -8,3 +8,4 @@ pub mod listener;
 pub mod mvcc;
 pub mod ops;
 pub mod telemetry;
+pub mod watch;
