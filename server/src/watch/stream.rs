@@ -177,11 +177,12 @@ impl WatchStream {
 
     /// The id for a new watcher, or why there cannot be one.
     fn check(&mut self, wish: &Create) -> Result<i64, Refusal> {
-        if wish.range.is_empty() {
-            return Err(Refusal::EmptyRange);
-        }
+        // In the order in which etcd checks them.
         if wish.start_revision < 0 {
             return Err(Refusal::StartCompacted);
+        }
+        if wish.range.is_empty() {
+            return Err(Refusal::EmptyRange);
         }
         if wish.watch_id != 0 {
             return match self.watchers.contains_key(&wish.watch_id) {
