@@ -87,6 +87,9 @@ pub enum Error {
         /// The failure that stopped it.
         cause: Arc<Error>,
     },
+    /// A completion panicked on the writer thread.
+    #[error("the log's writer thread ended by a panic")]
+    WriterPanicked,
     /// The log was closed before the call.
     #[error("log is closed")]
     Closed,

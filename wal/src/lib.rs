@@ -14,15 +14,29 @@
 //! syncs; `record` and `segment` the bytes (docs/formats/wal.md); `recovery`
 //! reads them back; `storage` is the file system behind a trait.
 
+mod buffer_pool;
+mod checksum;
 mod config;
+mod durable;
 mod entry;
 mod error;
+mod fetch;
+mod group;
+mod layout;
 mod log;
 mod metrics;
+mod record;
+mod recovery;
+mod segment;
+mod state;
 pub mod storage;
+mod table;
+mod tail;
+mod writer;
 
 pub use config::{Config, LogIdentity};
+pub use durable::Durable;
 pub use entry::{Entry, Position};
 pub use error::Error;
-pub use log::{Completion, Durable, Log, Recovery, TornTail};
+pub use log::{Completion, Log, Recovery, TornTail};
 pub use metrics::{FSYNC_BUCKET_BOUNDS, Histogram, Metrics};

@@ -143,7 +143,7 @@ pub(super) fn copy_out(content: &[u8], offset: u64, buffer: &mut [u8]) -> usize 
 pub(super) fn copy_in(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
     let start = usize::try_from(offset).unwrap_or(usize::MAX);
     let end = start.saturating_add(bytes.len());
-    if content.len() < end {
+    if content.len() < end && !bytes.is_empty() {
         content.resize(end, 0);
     }
     if let Some(target) = content.get_mut(start..end) {

@@ -6,6 +6,9 @@
 //!
 //! Paths are whole paths; the log uses one flat directory.
 
+#[cfg(test)]
+mod contract;
+mod faulty;
 mod file;
 mod memory;
 
@@ -14,6 +17,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use faulty::{FaultyStorage, Loss};
 pub use file::FileStorage;
 pub use memory::MemoryStorage;
 
