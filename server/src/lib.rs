@@ -7,5 +7,6 @@ pub mod lease;
 pub mod listener;
 pub mod mvcc;
 pub mod ops;
+pub mod service;
 pub mod telemetry;
 pub mod watch;
