@@ -140,7 +140,12 @@ mod tests {
     use crate::{etcdserverpb, mvccpb};
 
     fn header() -> Option<ResponseHeader> {
-        Some(ResponseHeader { cluster_id: 1, member_id: 2, revision: 3, raft_term: 4 })
+        Some(ResponseHeader {
+            cluster_id: 1,
+            member_id: 2,
+            revision: 3,
+            raft_term: 4,
+        })
     }
 
     fn pair() -> mvccpb::KeyValue {
@@ -169,7 +174,10 @@ mod tests {
 
     #[test]
     fn raw_txn_reads_as_a_structured_one() {
-        let put = PutResponse { header: header(), prev_kv: Some(pair().encode_to_vec().into()) };
+        let put = PutResponse {
+            header: header(),
+            prev_kv: Some(pair().encode_to_vec().into()),
+        };
         let delete = DeleteRangeResponse {
             header: None,
             deleted: 1,
@@ -179,8 +187,12 @@ mod tests {
             header: header(),
             succeeded: true,
             responses: vec![
-                ResponseOp { response: Some(response_op::Response::ResponsePut(put)) },
-                ResponseOp { response: Some(response_op::Response::ResponseDeleteRange(delete)) },
+                ResponseOp {
+                    response: Some(response_op::Response::ResponsePut(put)),
+                },
+                ResponseOp {
+                    response: Some(response_op::Response::ResponseDeleteRange(delete)),
+                },
             ],
         };
         let read = etcdserverpb::TxnResponse::decode(&raw.encode_to_vec()[..]).unwrap();

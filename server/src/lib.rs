@@ -10,3 +10,7 @@ pub mod ops;
 pub mod service;
 pub mod telemetry;
 pub mod watch;
+
+mod alarm;
+mod cluster;
+mod proposal;

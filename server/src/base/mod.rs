@@ -5,3 +5,4 @@ pub mod key_range;
 pub mod revision;
 pub mod sharded_map;
 pub mod task_set;
+pub mod version;

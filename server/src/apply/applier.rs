@@ -1,0 +1,342 @@
+//! Takes committed entries, carries their commands out, tells who waits.
+
+use std::sync::Arc;
+
+use quoin_proto::{
+    etcdserverpb::{
+        AlarmMember, AlarmRequest, AlarmType, CompactionRequest, LeaseCheckpointRequest,
+        LeaseGrantRequest, LeaseRevokeRequest, TxnRequest, alarm_request::AlarmAction,
+        request_op,
+    },
+    quoinpb::{ClusterVersion, Command, MemberAttributes, command::Request},
+};
+use quoin_raft::{Committed, LogId, Payload, StateMachineError};
+
+use super::{CompactionWatch, kv, snapshot, txn};
+use crate::{
+    alarm::{self, Alarms},
+    backend::{Backend, Table},
+    cluster::{self, Cluster},
+    lease::{GrantError, LeaseRow, Lessor},
+    mvcc::{Event, Previous, Store, WriteTransaction},
+    proposal::{
+        Applied, ApplyError, Outcome, Registry, Reply,
+        frame::{FrameError, FrameReader},
+    },
+    telemetry::metrics::Metrics,
+    watch::Hub,
+};
+
+/// What the applier works on; all of it shared with the services.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) cluster_id: u64,
+    pub(crate) member_id: u64,
+    pub(crate) backend: Backend,
+    pub(crate) store: Store,
+    pub(crate) lessor: Lessor,
+    pub(crate) cluster: Cluster,
+    pub(crate) alarms: Alarms,
+    pub(crate) hub: Hub,
+    pub(crate) registry: Registry,
+    pub(crate) applied: Applied,
+    pub(crate) compaction: CompactionWatch,
+    /// `--quota-backend-bytes` resolved; decides answers and alarms only.
+    pub(crate) quota_bytes: Option<u64>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Implements the state machine of this member.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    pub(super) parts: Parts,
+}
+
+/// One entry while it is applied.
+pub(super) struct EntryContext<'a> {
+    /// The entry's transaction.
+    pub(super) tx: &'a mut WriteTransaction,
+    /// Changes so far, per revision.
+    pub(super) commits: Vec<(i64, Arc<[Event]>)>,
+    /// Somebody here waits: replies are worth building.
+    pub(super) reply: bool,
+}
+
+impl EntryContext<'_> {
+    /// Whether the pairs that a change replaces are worth reading.
+    pub(super) fn previous(&self, wanted: bool) -> Previous {
+        if wanted && self.reply { Previous::Return } else { Previous::Skip }
+    }
+
+    /// Ends one request: its changes get their revision and their leases.
+    pub(super) fn end(&mut self, lessor: &Lessor) -> i64 {
+        let commit = self.tx.end();
+        if !commit.events.is_empty() {
+            lessor.track(&commit.events);
+            self.commits.push((commit.revision, commit.events.into()));
+        }
+        commit.revision
+    }
+}
+
+impl Applier {
+    /// An applier over `parts`.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    fn apply_entry(&mut self, entry: Committed) -> Result<(), StateMachineError> {
+        let LogId { index, term } = entry.log_id;
+        let mut tx = self.parts.store.write();
+        let mut batch = None;
+        let mut commits = Vec::new();
+        match entry.payload {
+            Payload::Blank => {}
+            Payload::Membership { encoded, .. } => tx.set_membership(encoded),
+            Payload::Normal(frame) => {
+                let reader = FrameReader::open(frame).map_err(at(index))?;
+                let id = reader.id();
+                let reply = self.parts.registry.is_awaited(id);
+                let mut context = EntryContext { tx: &mut tx, commits: Vec::new(), reply };
+                let mut replies = Vec::new();
+                for command in reader {
+                    let outcome = self.apply_command(&mut context, command.map_err(at(index))?);
+                    if let Err(ApplyError::Store { reason }) = &outcome {
+                        return Err(StateMachineError::new(format!("log entry {index}: {reason}")));
+                    }
+                    if reply {
+                        replies.push(outcome);
+                    }
+                }
+                commits = context.commits;
+                batch = reply.then_some((id, replies));
+            }
+        }
+        tx.commit((index, term));
+        self.parts.applied.publish(index, term);
+        if !commits.is_empty() {
+            self.parts.hub.publish(commits);
+        }
+        if let Some((id, mut replies)) = batch {
+            self.complete_headers(&mut replies, term);
+            self.parts.registry.complete(id, replies);
+        }
+        Ok(())
+    }
+
+    fn complete_headers(&self, replies: &mut [Reply], term: u64) {
+        for reply in replies.iter_mut().flatten() {
+            let header = match reply {
+                Outcome::Put(response) => &mut response.header,
+                Outcome::DeleteRange(response) => &mut response.header,
+                Outcome::Txn(response) => &mut response.header,
+                _ => continue,
+            };
+            if let Some(header) = header {
+                header.cluster_id = self.parts.cluster_id;
+                header.member_id = self.parts.member_id;
+                header.raft_term = term;
+            }
+        }
+    }
+
+    fn apply_command(&self, context: &mut EntryContext<'_>, command: Command) -> Reply {
+        let Some(request) = command.request else { return Err(ApplyError::Unknown) };
+        self.refuse_under_alarm(&request)?;
+        let parts = &self.parts;
+        match request {
+            Request::Put(put) => {
+                let outcome = kv::put(context, &parts.lessor, &put).map(Outcome::Put);
+                self.answer_over_quota(outcome)
+            }
+            Request::DeleteRange(delete) => {
+                kv::delete_range(context, &parts.lessor, &delete).map(Outcome::DeleteRange)
+            }
+            Request::Txn(request) => {
+                let outcome = txn::apply(context, &parts.lessor, &request).map(Outcome::Txn);
+                if puts_something(&request) { self.answer_over_quota(outcome) } else { outcome }
+            }
+            Request::Compaction(request) => self.compact(context, &request),
+            Request::LeaseGrant(request) => {
+                let outcome = self.grant(context, &request);
+                self.answer_over_quota(outcome)
+            }
+            Request::LeaseRevoke(request) => self.revoke(context, &request),
+            Request::LeaseCheckpoint(request) => self.checkpoint_leases(context, &request),
+            Request::Alarm(request) => self.alarm(context, &request),
+            Request::MemberAttributes(attributes) => self.publish(context, attributes),
+            Request::ClusterVersion(version) => self.decide_version(context, version),
+        }
+    }
+
+    /// Source: etcd 3.7: NOSPACE refuses what adds data, CORRUPT whatever
+    /// changes it.
+    fn refuse_under_alarm(&self, request: &Request) -> Result<(), ApplyError> {
+        let adds = match request {
+            Request::Put(_) | Request::LeaseGrant(_) => true,
+            Request::Txn(txn) => puts_something(txn),
+            _ => false,
+        };
+        let changes = adds
+            || matches!(
+                request,
+                Request::DeleteRange(_)
+                    | Request::Txn(_)
+                    | Request::Compaction(_)
+                    | Request::LeaseRevoke(_)
+            );
+        if changes && self.parts.alarms.corrupt() {
+            return Err(ApplyError::Corrupt);
+        }
+        if adds && self.parts.alarms.no_space() {
+            return Err(ApplyError::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// A command that took a member over its quota is applied all the same,
+    /// but its client is told.
+    fn answer_over_quota(&self, outcome: Reply) -> Reply {
+        let Some(quota) = self.parts.quota_bytes else { return outcome };
+        let full = self.parts.backend.sizes().allocated_bytes >= quota;
+        if full && outcome.is_ok() { Err(ApplyError::NoSpace) } else { outcome }
+    }
+
+    fn compact(&self, context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
+        context.tx.compact(request.revision).map_err(kv::refused)?;
+        self.parts.compaction.schedule(request.revision);
+        Ok(Outcome::Compaction { revision: context.tx.current() })
+    }
+
+    fn grant(&self, context: &mut EntryContext<'_>, request: &LeaseGrantRequest) -> Reply {
+        let granted = self.parts.lessor.grant(request.id, request.ttl);
+        let granted = granted.map_err(|error| match error {
+            GrantError::Exists => ApplyError::LeaseExists,
+            GrantError::TtlTooLarge => ApplyError::LeaseTtlTooLarge,
+            _ => ApplyError::Unknown,
+        })?;
+        write_lease_row(context, &granted.row);
+        let revision = context.tx.current();
+        Ok(Outcome::LeaseGrant { id: request.id, ttl: granted.ttl, revision })
+    }
+
+    fn revoke(&self, context: &mut EntryContext<'_>, request: &LeaseRevokeRequest) -> Reply {
+        let lessor = &self.parts.lessor;
+        let revoked = lessor.revoke(request.id).map_err(|_| ApplyError::LeaseNotFound)?;
+        for key in revoked.keys {
+            kv::delete_key(context, key)?;
+        }
+        write_lease_row(context, &revoked.row);
+        Ok(Outcome::LeaseRevoke { revision: context.end(lessor) })
+    }
+
+    fn checkpoint_leases(
+        &self,
+        context: &mut EntryContext<'_>,
+        request: &LeaseCheckpointRequest,
+    ) -> Reply {
+        for checkpoint in &request.checkpoints {
+            // A lease revoked meanwhile needs no checkpoint.
+            let row = self.parts.lessor.checkpoint(checkpoint.id, checkpoint.remaining_ttl);
+            if let Ok(row) = row {
+                write_lease_row(context, &row);
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn alarm(&self, context: &mut EntryContext<'_>, request: &AlarmRequest) -> Reply {
+        let (alarms, revision) = (&self.parts.alarms, context.tx.current());
+        let subject = AlarmMember { member_id: request.member_id, alarm: request.alarm };
+        let listed = match AlarmAction::try_from(request.action) {
+            Ok(AlarmAction::Get) => alarms.list(request.alarm),
+            Ok(AlarmAction::Activate) if request.alarm == AlarmType::None as i32 => Vec::new(),
+            Ok(AlarmAction::Activate) => {
+                alarms.activate(&subject);
+                context.tx.put_row(Table::Alarm, &alarm::row_key(&subject), &[]);
+                vec![subject]
+            }
+            Ok(AlarmAction::Deactivate) if alarms.deactivate(&subject) => {
+                context.tx.delete_row(Table::Alarm, &alarm::row_key(&subject));
+                vec![subject]
+            }
+            Ok(AlarmAction::Deactivate) => Vec::new(),
+            Err(_) => return Err(ApplyError::Unknown),
+        };
+        Ok(Outcome::Alarm { alarms: listed, revision })
+    }
+
+    fn publish(&self, context: &mut EntryContext<'_>, attributes: MemberAttributes) -> Reply {
+        let (key, value) = cluster::member_row(&attributes);
+        context.tx.put_row(Table::Members, &key, &value);
+        self.parts.cluster.publish(attributes);
+        Ok(Outcome::Done)
+    }
+
+    fn decide_version(&self, context: &mut EntryContext<'_>, decided: ClusterVersion) -> Reply {
+        context.tx.put_row(Table::Cluster, cluster::VERSION_ROW, decided.version.as_bytes());
+        self.parts.cluster.decide_version(decided.version);
+        Ok(Outcome::Done)
+    }
+}
+
+fn write_lease_row(context: &mut EntryContext<'_>, row: &LeaseRow) {
+    match &row.value {
+        Some(value) => context.tx.put_row(Table::Lease, &row.key, value),
+        None => context.tx.delete_row(Table::Lease, &row.key),
+    }
+}
+
+/// Either branch contains a put, at any depth.
+fn puts_something(request: &TxnRequest) -> bool {
+    let mut all = request.success.iter().chain(&request.failure);
+    all.any(|operation| match &operation.request {
+        Some(request_op::Request::RequestPut(_)) => true,
+        Some(request_op::Request::RequestTxn(nested)) => puts_something(nested),
+        _ => false,
+    })
+}
+
+/// A frame that was committed but cannot be read stops the member.
+fn at(index: u64) -> impl Fn(FrameError) -> StateMachineError {
+    move |error| StateMachineError::new(format!("log entry {index}: {error}"))
+}
+
+impl quoin_raft::StateMachine for Applier {
+    fn applied(&self) -> quoin_raft::Applied {
+        snapshot::applied(&self.parts.backend)
+    }
+
+    fn apply(
+        &mut self,
+        entries: &mut dyn Iterator<Item = Committed>,
+    ) -> Result<(), StateMachineError> {
+        for entry in entries {
+            self.apply_entry(entry)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(
+        &mut self,
+    ) -> futures_util::future::BoxFuture<'static, Result<quoin_raft::Applied, StateMachineError>>
+    {
+        snapshot::checkpoint(&self.parts.backend)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn quoin_raft::SnapshotSource>, StateMachineError> {
+        snapshot::source(&self.parts.backend)
+    }
+
+    fn receive(&mut self) -> Result<Box<dyn quoin_raft::SnapshotSink>, StateMachineError> {
+        snapshot::sink(&self.parts.backend)
+    }
+
+    fn install(
+        &mut self,
+        applied: quoin_raft::Applied,
+        sink: Box<dyn quoin_raft::SnapshotSink>,
+    ) -> Result<(), StateMachineError> {
+        self.install_snapshot(&applied, sink)
+    }
+}

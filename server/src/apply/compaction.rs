@@ -1,0 +1,87 @@
+//! Carries scheduled compactions out, a bounded step at a time.
+//!
+//! Apply only moves the compact revision; reads below it fail from then on.
+//! What that leaves behind is removed here, beside the writes, with a pause
+//! between steps.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::mvcc::{CompactionProgress, Store};
+
+/// Tells the background task what is scheduled and waiters what is done.
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct CompactionWatch {
+    scheduled: Arc<watch::Sender<i64>>,
+    finished: Arc<watch::Sender<i64>>,
+}
+
+impl CompactionWatch {
+    /// Starts with the compact revision that the store recovered.
+    pub(crate) fn new(compact_revision: i64) -> Self {
+        Self {
+            scheduled: Arc::new(watch::Sender::new(compact_revision)),
+            finished: Arc::new(watch::Sender::new(-1)),
+        }
+    }
+
+    /// A compaction at `revision` was applied.
+    pub(crate) fn schedule(&self, revision: i64) {
+        self.scheduled.send_replace(revision);
+    }
+
+    /// Waits until a compaction at `revision` or above was carried out.
+    /// Cancel safe.
+    pub(crate) async fn finished(&self, revision: i64) {
+        let mut finished = self.finished.subscribe();
+        // The sender lives in `self`, so the channel cannot close meanwhile.
+        let _ = finished.wait_for(|done| *done >= revision).await;
+    }
+}
+
+/// How fast compactions go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// `--compaction-batch-limit`: keys looked at in one step.
+    pub(crate) keys_max: usize,
+    /// `--compaction-sleep-interval`: pause between steps.
+    pub(crate) pause: Duration,
+}
+
+/// Carries compactions out as they are scheduled, until dropped.
+pub(crate) async fn run_compactions(store: Store, watch: CompactionWatch, pace: Pace) {
+    let mut scheduled = watch.scheduled.subscribe();
+    loop {
+        let revision = *scheduled.borrow_and_update();
+        carry_out(&store, pace).await;
+        watch.finished.send_replace(revision);
+        // The sender lives in `watch`, so the channel cannot close meanwhile.
+        let _ = scheduled.changed().await;
+    }
+}
+
+async fn carry_out(store: &Store, pace: Pace) {
+    let started = std::time::Instant::now();
+    let mut removed = 0_usize;
+    loop {
+        match store.compaction_step(pace.keys_max) {
+            CompactionProgress::Idle => return,
+            CompactionProgress::Waiting => tokio::time::sleep(pace.pause).await,
+            CompactionProgress::Working { removed_count } => {
+                removed += removed_count;
+                tokio::time::sleep(pace.pause).await;
+            }
+            CompactionProgress::Finished { compact_revision, removed_count } => {
+                removed += removed_count;
+                tracing::info!(
+                    compact_revision,
+                    took = ?started.elapsed(),
+                    number_of_keys_compacted = removed,
+                    "finished scheduled compaction"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The replicated state machine: what each committed command does.
+//!
+//! Everything here runs on every member, in log order, and must come to the
+//! same result on all of them: no clock, no randomness, no local settings
+//! except those that decide what is *answered* rather than what is *done*.
+//! One Raft entry is one [`crate::mvcc::WriteTransaction`]: its changes and
+//! its log id become visible, and later durable, in one step.
+
+mod applier;
+mod compaction;
+mod kv;
+mod query;
+mod snapshot;
+mod txn;
+
+pub(crate) use applier::{Applier, Parts};
+pub(crate) use compaction::{CompactionWatch, Pace, run_compactions};
+pub(crate) use query::range_query;
+pub use snapshot::SmallStateError;
+pub(crate) use snapshot::reload_small_state;
+pub(crate) use txn::read_only_txn;

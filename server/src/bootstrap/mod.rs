@@ -1,0 +1,15 @@
+//! Puts a member together, in the order in which its parts may be opened, and
+//! takes it apart again.
+//!
+//! Order: sockets (a port conflict must leave no data directory behind), WAL,
+//! backend, mvcc, lessor and small stores, Raft, duties, services. The
+//! client port is served once the member has published itself, which takes a
+//! leader and a quorum.
+
+mod identity;
+mod leadership;
+mod probe;
+mod server;
+mod stores;
+
+pub use server::{Server, StartError, start};

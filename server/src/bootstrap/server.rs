@@ -1,0 +1,441 @@
+//! A running member.
+
+use std::{io, sync::Arc, time::{Duration, SystemTime}};
+
+use quoin_proto::quoinpb::MemberAttributes;
+use quoin_raft::{LogStore, Node, ProposeError, ReadIndexError};
+use tokio::sync::watch;
+
+use super::{
+    identity::{Identity, IdentityError},
+    leadership,
+    probe::ServerProbe,
+    stores::{self, Stores},
+};
+use crate::{
+    apply::{Applier, CompactionWatch, Pace, Parts, SmallStateError, run_compactions},
+    base::task_set::TaskSet,
+    config::{FeatureGate, Quota, ServerConfig},
+    duties,
+    listener::{self, Bound, BoundListeners, Options, Serving},
+    mvcc,
+    ops,
+    proposal::{
+        Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry,
+    },
+    service::{Context, HeaderSource, LeaderCalls, LeaseIds, RequestLimits, Router, WatchService},
+    telemetry::metrics::Metrics,
+    watch::Hub,
+};
+
+/// Why a member could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The initial cluster does not describe this member.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A listen address is taken or not ours.
+    #[error(transparent)]
+    Bind(#[from] listener::BindError),
+    /// A directory cannot be created.
+    #[error("cannot create {path}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The log or Raft cannot be opened.
+    #[error(transparent)]
+    Raft(#[from] quoin_raft::Error),
+    /// The backend cannot be opened.
+    #[error(transparent)]
+    Backend(#[from] crate::backend::Error),
+    /// The store cannot be rebuilt.
+    #[error(transparent)]
+    Store(#[from] mvcc::Error),
+    /// Leases, alarms or members cannot be rebuilt.
+    #[error(transparent)]
+    SmallState(#[from] SmallStateError),
+    /// A listener cannot be served.
+    #[error("cannot serve {url}")]
+    Serve {
+        /// The listen URL.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A running member. Dropping it without [`Server::shutdown`] stops nothing
+/// in order; the log makes that safe, as it does a crash.
+pub struct Server {
+    node: Node,
+    context: Context,
+    serving: Serving,
+    tasks: TaskSet,
+    attributes: MemberAttributes,
+    /// Client sockets, until the member is ready to serve them.
+    client: Vec<Bound>,
+    router: Router,
+    http: Arc<dyn ops::HttpHandler>,
+    /// A background duty failed in a way that must stop the process.
+    failure: watch::Receiver<Option<String>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Opens everything below `config` and starts the member.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub async fn start(
+    config: Arc<ServerConfig>,
+    metrics: Arc<Metrics>,
+) -> Result<Server, StartError> {
+    let identity = Identity::of(&config)?;
+    let listeners = listener::bind_all(&config)?;
+    create_directories(&config)?;
+    let raft_config = raft_config(&config, &identity);
+    let log_store = LogStore::open(&raft_config)?;
+    let stores = stores::open(&config, &identity, log_store.durable())?;
+    let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
+    let BoundListeners { peer, client, metrics: metrics_listeners } = listeners;
+    let handler = Arc::new(plan.leader_calls.clone());
+    let applier = plan.applier(&stores);
+    let node = Node::start(raft_config, log_store, applier, peer, handler).await?;
+    let server = plan.assemble(&config, stores, node, client);
+    server.serve_metrics(metrics_listeners)?;
+    Ok(server)
+}
+
+fn create_directories(config: &ServerConfig) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    for path in [config.member_directory(), config.snapshot_directory()] {
+        let mut builder = std::fs::DirBuilder::new();
+        let created = builder.recursive(true).mode(0o700).create(&path);
+        let failed = |source| StartError::Directory { path: path.display().to_string(), source };
+        created.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn raft_config(config: &ServerConfig, identity: &Identity) -> quoin_raft::Config {
+    let mut wal = quoin_raft::WalConfig::new(config.wal_directory.clone());
+    wal.fsync = config.fsync;
+    let members = identity.members.clone();
+    let mut raft =
+        quoin_raft::Config::new(identity.member_id, identity.cluster_id, members, wal);
+    raft.heartbeat_interval = config.heartbeat_interval;
+    raft.election_timeout = config.election_timeout;
+    raft.snapshot_count = config.snapshot_count;
+    raft.kept_entries_count = config.snapshot_catchup_entries_count;
+    raft.kept_bytes_max = config.wal_kept_bytes_max;
+    raft
+}
+
+/// What the parts of a member share before Raft runs.
+struct Plan {
+    identity: Identity,
+    applied: Applied,
+    registry: Registry,
+    hub: Hub,
+    compaction: CompactionWatch,
+    leader_calls: LeaderCalls,
+    quota_bytes: Option<u64>,
+    metrics: Arc<Metrics>,
+}
+
+impl Plan {
+    fn new(
+        config: &ServerConfig,
+        identity: &Identity,
+        stores: &Stores,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (index, term) =
+            stores.backend.recovered().applied.map_or((0, 0), |at| (at.index, at.term));
+        let hub = Hub::new(
+            Arc::new(stores.store.clone()),
+            crate::watch::Config::new(config.max_request_bytes),
+        );
+        Self {
+            identity: identity.clone(),
+            applied: Applied::new(index, term),
+            registry: Registry::new(identity.member_id, rand::random()),
+            hub,
+            compaction: CompactionWatch::new(stores.store.compact_revision()),
+            leader_calls: LeaderCalls::new(
+                stores.lessor.clone(),
+                tokio::runtime::Handle::current(),
+            ),
+            quota_bytes: (config.quota != Quota::Disabled).then(|| config.quota.bytes_max()),
+            metrics,
+        }
+    }
+
+    fn applier(&self, stores: &Stores) -> Applier {
+        Applier::new(Parts {
+            cluster_id: self.identity.cluster_id,
+            member_id: self.identity.member_id,
+            backend: stores.backend.clone(),
+            store: stores.store.clone(),
+            lessor: stores.lessor.clone(),
+            cluster: stores.cluster.clone(),
+            alarms: stores.alarms.clone(),
+            hub: self.hub.clone(),
+            registry: self.registry.clone(),
+            applied: self.applied.clone(),
+            compaction: self.compaction.clone(),
+            quota_bytes: self.quota_bytes,
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    fn assemble(
+        self,
+        config: &ServerConfig,
+        stores: Stores,
+        node: Node,
+        client: Vec<Bound>,
+    ) -> Server {
+        let tasks = TaskSet::new();
+        let (leader_view, leader) = watch::channel(leadership::current(&node));
+        tasks.spawn("leadership", leadership::follow(node.watch_leader(), leader_view));
+        let context = self.context(config, &stores, &node, leader.clone(), &tasks);
+        self.leader_calls.open(context.gate.clone());
+        let failure = spawn_duties(config, &context, &tasks);
+        let watch = WatchService::new(self.hub.clone(), context.header.clone(), leadership::signal(&tasks, leader), config.election_timeout);
+        let probe = ServerProbe::new(context.clone());
+        let http = ops::endpoints(Arc::new(probe), Arc::clone(&self.metrics), config);
+        let attributes = MemberAttributes {
+            member_id: self.identity.member_id,
+            name: config.name.clone(),
+            client_urls: config.advertise_client_urls.iter().map(|u| u.as_str().to_owned()).collect(),
+        };
+        Server {
+            node,
+            router: Router::new(context.clone(), watch),
+            context,
+            serving: Serving::new(Options::from_config(config)),
+            tasks,
+            attributes,
+            client,
+            http,
+            failure,
+            metrics: self.metrics,
+        }
+    }
+
+    fn context(
+        &self,
+        config: &ServerConfig,
+        stores: &Stores,
+        node: &Node,
+        leader: watch::Receiver<LeaderView>,
+        tasks: &TaskSet,
+    ) -> Context {
+        let limits = Limits {
+            request_bytes_max: config.max_request_bytes,
+            timeout: config.request_timeout(),
+            election_timeout: config.election_timeout,
+        };
+        let (proposer, coalescer) = Proposer::new(
+            self.registry.clone(),
+            propose_fn(node.clone(), stores.backend.clone()),
+            leader.clone(),
+            limits,
+        );
+        tasks.spawn("coalescer", coalescer);
+        tasks.spawn("reply fan-out", self.registry.clone().fan_out());
+        Context {
+            header: HeaderSource {
+                cluster_id: self.identity.cluster_id,
+                member_id: self.identity.member_id,
+                applied: self.applied.clone(),
+            },
+            limits: RequestLimits {
+                request_bytes_max: config.max_request_bytes,
+                txn_operations_max: config.max_txn_ops,
+                quota_bytes: self.quota_bytes,
+                timeout: config.request_timeout(),
+            },
+            store: stores.store.clone(),
+            backend: stores.backend.clone(),
+            lessor: stores.lessor.clone(),
+            cluster: stores.cluster.clone(),
+            alarms: stores.alarms.clone(),
+            proposer,
+            gate: ReadGate::new(read_index_fn(node.clone()), self.applied.clone()),
+            node: node.clone(),
+            leader,
+            compaction: self.compaction.clone(),
+            lease_ids: Arc::new(LeaseIds::new(self.identity.member_id, SystemTime::now())),
+        }
+    }
+}
+
+/// Offers an entry once the hot tier has room: past its bound, proposals are
+/// slowed down and apply never is.
+fn propose_fn(
+    node: Node,
+    backend: crate::backend::Backend,
+) -> crate::proposal::ProposeFn {
+    Arc::new(move |frame| {
+        let (node, backend) = (node.clone(), backend.clone());
+        Box::pin(async move {
+            if backend.over_hot_limit() {
+                backend.wait_below_hot_limit().await.map_err(|_failed| Refusal::Stopped)?;
+            }
+            node.propose(frame).await.map_err(|error| match error {
+                ProposeError::NotAppended(_) => Refusal::NotAppended,
+                ProposeError::Stopped => Refusal::Stopped,
+                _ => Refusal::Unknown,
+            })
+        })
+    })
+}
+
+fn read_index_fn(node: Node) -> crate::proposal::ReadIndexFn {
+    Arc::new(move || {
+        let node = node.clone();
+        Box::pin(async move {
+            node.read_index().await.map_err(|error| match error {
+                ReadIndexError::Stopped => ReadError::Stopped,
+                _ => ReadError::LeaderChanged,
+            })
+        })
+    })
+}
+
+/// Starts what the member does by itself; the receiver tells of a failure
+/// that must stop the process.
+fn spawn_duties(
+    config: &ServerConfig,
+    context: &Context,
+    tasks: &TaskSet,
+) -> watch::Receiver<Option<String>> {
+    let member_id = context.header.member_id;
+    let (proposer, leader) = (context.proposer.clone(), context.leader.clone());
+    let (failed, failure) = watch::channel(None);
+    let pace = Pace {
+        keys_max: config.compaction_batch_limit,
+        pause: config.compaction_sleep_interval,
+    };
+    let compactions = run_compactions(context.store.clone(), context.compaction.clone(), pace);
+    let backend = context.backend.clone();
+    tasks.spawn("compaction", async move {
+        tokio::select! {
+            () = compactions => {}
+            error = backend.failed() => {
+                failed.send_replace(Some(error.to_string()));
+            }
+        }
+    });
+    tasks.spawn(
+        "lease expiry",
+        duties::run_lease_expiry(
+            member_id,
+            context.lessor.clone(),
+            proposer.clone(),
+            leader.clone(),
+            config.election_timeout,
+            config.feature_gates.is_enabled(FeatureGate::LeaseCheckpoint),
+        ),
+    );
+    tasks.spawn(
+        "auto compaction",
+        duties::run_auto_compaction(
+            member_id,
+            config.auto_compaction,
+            context.store.clone(),
+            proposer.clone(),
+            leader.clone(),
+        ),
+    );
+    tasks.spawn(
+        "cluster version",
+        duties::decide_version(member_id, proposer, context.cluster.clone(), leader),
+    );
+    failure
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("attributes", &self.attributes).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Publishes this member through the log and starts serving clients.
+    ///
+    /// # Errors
+    /// A client listener cannot be served.
+    pub async fn ready(&mut self) -> Result<(), StartError> {
+        let (context, attributes) = (&self.context, self.attributes.clone());
+        duties::publish_attributes(&context.proposer, &context.cluster, attributes).await;
+        for bound in self.client.drain(..) {
+            let url = bound.url.as_str().to_owned();
+            let served = self.serving.serve(bound, self.router.clone(), Arc::clone(&self.http));
+            served.map_err(|source| StartError::Serve { url, source })?;
+        }
+        Ok(())
+    }
+
+    fn serve_metrics(&self, listeners: Vec<Bound>) -> Result<(), StartError> {
+        for bound in listeners {
+            let url = bound.url.as_str().to_owned();
+            let served = self.serving.serve_http(bound, Arc::clone(&self.http));
+            served.map_err(|source| StartError::Serve { url, source })?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when the member cannot go on; the process must exit with an
+    /// error that says why.
+    pub async fn stopped(&self) -> String {
+        let mut failure = self.failure.clone();
+        tokio::select! {
+            reason = self.node.stopped() => reason.to_string(),
+            Ok(reason) = failure.wait_for(Option::is_some) => {
+                reason.clone().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Stops in order: clients are drained, leadership is handed over, Raft
+    /// stops, the state is checkpointed.
+    pub async fn shutdown(self, patience: Duration) {
+        let cut = self.serving.shutdown(patience).await;
+        if cut > 0 {
+            tracing::info!(connections = cut, "closed client connections that did not end");
+        }
+        self.hand_over(patience).await;
+        self.tasks.stop();
+        self.node.shutdown().await;
+        if let Err(error) = self.context.backend.close() {
+            tracing::warn!(%error, "the last checkpoint failed; the log has everything");
+        }
+        self.tasks.join(patience).await;
+    }
+
+    /// Moves leadership to another voter, so that the cluster need not wait
+    /// for an election.
+    async fn hand_over(&self, patience: Duration) {
+        let status = self.node.status();
+        if status.leader != Some(status.member_id) {
+            tracing::info!("skipped leadership transfer; local server is not leader");
+            return;
+        }
+        let voters = self.node.membership().iter().filter(|member| !member.is_learner).count();
+        if voters < 2 {
+            tracing::info!("skipped leadership transfer for single voting member cluster");
+            return;
+        }
+        tracing::info!("leadership transfer starting");
+        match self.node.transfer_leadership(None, patience).await {
+            Ok(()) => tracing::info!("leadership transfer finished"),
+            Err(error) => tracing::warn!(%error, "leadership transfer failed"),
+        }
+    }
+}

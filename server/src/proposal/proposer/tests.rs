@@ -1,0 +1,137 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use quoin_proto::etcdserverpb::PutRequest;
+
+use super::*;
+use crate::proposal::frame::FrameReader;
+
+fn put(bytes: usize) -> Request {
+    let value = vec![0; bytes].into();
+    Request::Put(PutRequest {
+        key: Bytes::from_static(b"k"),
+        value,
+        ..Default::default()
+    })
+}
+
+fn limits() -> Limits {
+    Limits {
+        request_bytes_max: 1 << 20,
+        timeout: Duration::from_secs(7),
+        election_timeout: Duration::from_secs(1),
+    }
+}
+
+struct Bed {
+    proposer: Proposer,
+    registry: Registry,
+    leader: watch::Sender<LeaderView>,
+    sizes: Arc<Mutex<Vec<usize>>>,
+}
+
+/// A proposer whose entries are committed and applied at once, or refused as
+/// `verdict` says for the n-th offer.
+fn bed(verdict: impl Fn(usize) -> Result<(), Refusal> + Send + Sync + 'static) -> Bed {
+    let registry = Registry::new(1, 10);
+    let (leader, view) = watch::channel(LeaderView {
+        leader: Some(1),
+        changed: None,
+    });
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let offers = AtomicUsize::new(0);
+    let (log, completing) = (Arc::clone(&sizes), registry.clone());
+    let propose: ProposeFn = Arc::new(move |frame| {
+        let result = verdict(offers.fetch_add(1, Ordering::Relaxed));
+        if result.is_ok() {
+            let reader = FrameReader::open(frame).unwrap();
+            let id = reader.id();
+            let count = reader.count();
+            log.lock().push(count);
+            completing.complete(id, vec![Ok(Outcome::Done); count]);
+        }
+        Box::pin(async move { result })
+    });
+    let (proposer, task) = Proposer::new(registry.clone(), propose, view, limits());
+    tokio::spawn(task);
+    tokio::spawn(registry.clone().fan_out());
+    Bed {
+        proposer,
+        registry,
+        leader,
+        sizes,
+    }
+}
+
+#[tokio::test]
+async fn requests_that_wait_share_an_entry() {
+    let bed = bed(|_| Ok(()));
+    let requests = (0..300).map(|_| bed.proposer.propose(put(10)));
+    for result in futures_util::future::join_all(requests).await {
+        assert!(matches!(result.unwrap(), Outcome::Done));
+    }
+    assert_eq!(*bed.sizes.lock(), vec![300]);
+    assert_eq!(bed.registry.pending_count(), 0);
+}
+
+#[tokio::test]
+async fn an_entry_stays_below_its_byte_bound() {
+    let bed = bed(|_| Ok(()));
+    let requests = (0..4).map(|_| bed.proposer.propose(put(300 * 1024)));
+    futures_util::future::join_all(requests).await;
+    assert_eq!(*bed.sizes.lock(), vec![1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit_is_refused_before_the_log() {
+    let bed = bed(|_| Ok(()));
+    let error = bed.proposer.propose(put(1 << 20)).await.unwrap_err();
+    assert!(matches!(error, ProposalError::TooLarge { .. }));
+    assert!(bed.sizes.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_no_leader_took_is_offered_again() {
+    let bed = bed(|offer| {
+        if offer < 3 {
+            Err(Refusal::NotAppended)
+        } else {
+            Ok(())
+        }
+    });
+    bed.proposer.propose(put(1)).await.unwrap();
+    assert_eq!(*bed.sizes.lock(), vec![1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_leader_the_request_fails_as_never_handed_over() {
+    let bed = bed(|_| Err(Refusal::NotAppended));
+    bed.leader.send_replace(LeaderView::default());
+    assert_eq!(
+        bed.proposer.propose(put(1)).await.unwrap_err(),
+        ProposalError::NoLeader
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_times_out_and_leaves_nothing_behind() {
+    let bed = bed(|_| Err(Refusal::Unknown));
+    let error = bed.proposer.propose(put(1)).await.unwrap_err();
+    assert_eq!(
+        error,
+        ProposalError::TimedOut {
+            leader_changed: false
+        }
+    );
+    bed.registry.sweep();
+    assert_eq!(bed.registry.pending_count(), 0);
+}
+
+#[tokio::test]
+async fn a_stopping_member_fails_its_requests() {
+    let bed = bed(|_| Err(Refusal::Stopped));
+    assert_eq!(
+        bed.proposer.propose(put(1)).await.unwrap_err(),
+        ProposalError::Stopped
+    );
+}

@@ -1,0 +1,163 @@
+//! `etcdserverpb.Maintenance`: the state of one member, alarms, hashes.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use quoin_proto::{
+    etcdserverpb::{
+        AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo,
+        DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest,
+        HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
+        StatusRequest, StatusResponse, alarm_request::AlarmAction,
+    },
+    quoinpb::command::Request as CommandRequest,
+    server::etcdserverpb::maintenance_server::Maintenance,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Context, status};
+use crate::{base::version, proposal::Outcome};
+
+/// Quota that etcd reports where none was set, bytes.
+const QUOTA_DEFAULT_BYTES: i64 = 2 * 1024 * 1024 * 1024;
+
+/// Care of this member.
+#[derive(Debug)]
+pub(crate) struct MaintenanceService {
+    context: Context,
+}
+
+impl MaintenanceService {
+    /// The service over `context`.
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    fn member_status(&self) -> StatusResponse {
+        let context = &self.context;
+        let raft = context.node.status();
+        let sizes = context.backend.sizes();
+        let mut errors = Vec::new();
+        if raft.leader.is_none() {
+            errors.push(status::no_leader().message().to_owned());
+        }
+        errors.extend(context.alarm_texts());
+        StatusResponse {
+            header: Some(context.current_header()),
+            version: version::ETCD.to_owned(),
+            db_size: signed(sizes.allocated_bytes),
+            leader: raft.leader.unwrap_or(0),
+            raft_index: raft.committed_index,
+            raft_term: context.header.applied.term(),
+            raft_applied_index: context.header.applied.index(),
+            errors,
+            db_size_in_use: signed(sizes.in_use_bytes),
+            is_learner: raft.is_learner,
+            storage_version: version::STORAGE.to_owned(),
+            db_size_quota: context.limits.quota_bytes.map_or(QUOTA_DEFAULT_BYTES, signed),
+            downgrade_info: Some(DowngradeInfo::default()),
+        }
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[tonic::async_trait]
+impl Maintenance for MaintenanceService {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        let request = request.into_inner();
+        if AlarmAction::try_from(request.action).is_err() {
+            // etcd crashes on this one.
+            return Err(Status::invalid_argument(format!(
+                "quoin: unknown alarm action {}",
+                request.action
+            )));
+        }
+        match self.context.propose(CommandRequest::Alarm(request)).await? {
+            Outcome::Alarm { alarms, revision } => {
+                let header = Some(self.context.header.with_revision(revision));
+                Ok(Response::new(AlarmResponse { header, alarms }))
+            }
+            other => Err(status::unexpected_outcome(&other)),
+        }
+    }
+
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(self.member_status()))
+    }
+
+    async fn defragment(
+        &self,
+        _request: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        Err(status::not_offered("Maintenance/Defragment"))
+    }
+
+    async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        Err(status::not_offered("Maintenance/Hash"))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        let (store, revision) = (self.context.store.clone(), request.get_ref().revision);
+        // Reads every record: not on the threads that serve requests.
+        let hashed = tokio::task::spawn_blocking(move || store.hash_kv(revision)).await;
+        let hashed = hashed.map_err(|error| status::internal(&error))?;
+        let hashed = hashed.map_err(|error| status::mvcc(&error))?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(self.context.current_header()),
+            hash: hashed.hash,
+            compact_revision: hashed.compact_revision,
+            hash_revision: hashed.hash_revision,
+        }))
+    }
+
+    type SnapshotStream =
+        Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send + 'static>>;
+
+    async fn snapshot(
+        &self,
+        _request: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(status::not_offered("Maintenance/Snapshot"))
+    }
+
+    async fn move_leader(
+        &self,
+        request: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        let context = &self.context;
+        let target = request.get_ref().target_id;
+        let raft = context.node.status();
+        if raft.leader != Some(context.header.member_id) {
+            return Err(status::not_leader());
+        }
+        let members = context.node.membership();
+        if !members.iter().any(|member| member.id == target && !member.is_learner) {
+            return Err(status::bad_leader_transferee());
+        }
+        if target == context.header.member_id {
+            return Ok(Response::new(MoveLeaderResponse::default()));
+        }
+        let moved = context.node.transfer_leadership(Some(target), context.limits.timeout).await;
+        moved.map_err(|_error| status::leader_transfer_timed_out())?;
+        Ok(Response::new(MoveLeaderResponse::default()))
+    }
+
+    async fn downgrade(
+        &self,
+        _request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        Err(status::not_offered("Maintenance/Downgrade"))
+    }
+}

@@ -1,0 +1,102 @@
+//! The chunks of RangeStream.
+//!
+//! The whole stream reads at one revision, pinned with the first chunk. Only
+//! the last chunk carries header, more and count. Source: etcd 3.7, whose
+//! chunks grow and shrink with the size of the pairs.
+
+use std::pin::Pin;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{Stream, stream};
+use prost::Message;
+use quoin_proto::{etcdserverpb::RangeRequest, raw};
+use tonic::Status;
+
+use super::{Context, status};
+use crate::{apply::range_query, mvcc::record};
+
+/// What the service returns.
+pub(crate) type RangeStream =
+    Pin<Box<dyn Stream<Item = Result<raw::RangeStreamResponse, Status>> + Send + 'static>>;
+
+/// Keys in the first chunk.
+const FIRST_CHUNK_KEYS: i64 = 10;
+
+/// What remains to be sent.
+struct Cursor {
+    context: Context,
+    /// The request with key and revision moved to where the next chunk starts.
+    request: RangeRequest,
+    /// Keys asked for in the next chunk.
+    chunk_keys: i64,
+    /// Pairs the client still wants; `None` without a limit.
+    wanted: Option<i64>,
+    /// Count of the whole range, known from the first chunk on.
+    count: Option<i64>,
+}
+
+/// Streams the answer to a validated request.
+pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
+    let wanted = (request.limit > 0).then_some(request.limit);
+    let cursor =
+        Cursor { context, request, chunk_keys: FIRST_CHUNK_KEYS, wanted, count: None };
+    Box::pin(stream::unfold(Some(cursor), |cursor| async move {
+        let mut cursor = cursor?;
+        match cursor.next_chunk() {
+            Ok((response, last)) => {
+                let item = raw::RangeStreamResponse { range_response: Some(response) };
+                Some((Ok(item), (!last).then_some(cursor)))
+            }
+            Err(status) => Some((Err(status), None)),
+        }
+    }))
+}
+
+impl Cursor {
+    /// The next chunk, and whether it is the last.
+    fn next_chunk(&mut self) -> Result<(raw::RangeResponse, bool), Status> {
+        let read = self.context.store.read();
+        let mut query = range_query(&self.request);
+        let keys = self.wanted.map_or(self.chunk_keys, |wanted| wanted.min(self.chunk_keys));
+        query.limit = if self.request.count_only { 0 } else { keys };
+        let result = read.range(&query).map_err(|error| status::mvcc(&error))?;
+        if self.request.revision <= 0 {
+            self.request.revision = result.revision;
+        }
+        let count = *self.count.get_or_insert(result.count);
+        self.wanted = self.wanted.map(|wanted| wanted - keys);
+        let mut response = raw::RangeResponse { kvs: result.kvs, ..Default::default() };
+        let last = !result.more || self.wanted == Some(0);
+        if last {
+            response.header = Some(self.context.header.with_revision(self.request.revision));
+            response.more = result.more;
+            response.count = count;
+        } else {
+            self.advance(&response);
+        }
+        Ok((response, last))
+    }
+
+    /// Moves behind the last key of `chunk` and adapts the chunk size to the
+    /// size of the pairs.
+    fn advance(&mut self, chunk: &raw::RangeResponse) {
+        let bytes = chunk.encoded_len();
+        let target = self.context.limits.request_bytes_max;
+        if bytes < target / 2 {
+            self.chunk_keys = self.chunk_keys.saturating_mul(2);
+        } else if bytes > target.saturating_mul(2) {
+            self.chunk_keys = (self.chunk_keys / 2).max(1);
+        }
+        if let Some(last) = chunk.kvs.last() {
+            self.request.key = successor(record::key_of(last));
+        }
+    }
+}
+
+/// The least key above `key`.
+fn successor(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}
