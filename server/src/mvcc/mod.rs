@@ -25,6 +25,9 @@ mod read_transaction;
 mod store;
 mod write_transaction;
 
+#[cfg(test)]
+mod tests;
+
 pub use changes::{Changes, ChangesQuery};
 pub use compaction::CompactionProgress;
 pub use error::Error;

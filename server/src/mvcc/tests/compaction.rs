@@ -1,0 +1,196 @@
+//! Compaction: what it refuses, what it keeps, whom it waits for.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::mvcc::{CompactionProgress, Error};
+
+use super::harness::{Harness, Request, all_at, put};
+
+#[test]
+fn a_compaction_outside_of_history_is_refused() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    let mut writer = harness.store.write();
+    assert!(matches!(writer.compact(-1), Err(Error::Compacted { .. })));
+    assert!(matches!(
+        writer.compact(3),
+        Err(Error::FutureRevision {
+            requested: 3,
+            current: 2
+        })
+    ));
+    writer.compact(0).unwrap();
+    assert!(matches!(writer.compact(0), Err(Error::Compacted { .. })));
+    writer.compact(2).unwrap();
+    writer.commit((2, 1));
+    assert_eq!(harness.store.compact_revision(), 2);
+}
+
+#[test]
+fn reads_below_fail_at_once_and_history_goes_in_steps() {
+    let mut harness = Harness::new();
+    for round in 0..10 {
+        for key in ["a", "b", "c"] {
+            harness.put(key, &round.to_string());
+        }
+    }
+    let current = harness.store.revision();
+    harness.compact(current);
+    assert_eq!(
+        harness
+            .store
+            .read()
+            .key_value(b"a", current - 1)
+            .unwrap_err()
+            .to_string(),
+        "revision 30 is compacted (compact revision 31)"
+    );
+    let working = CompactionProgress::Working { removed_count: 9 };
+    assert_eq!(harness.store.compaction_step(1), working);
+    assert_eq!(harness.store.compaction_step(1), working);
+    assert_eq!(harness.store.finished_compact_revision(), -1);
+    assert_eq!(harness.store.compaction_step(1), working);
+    let done = CompactionProgress::Finished {
+        compact_revision: current,
+        removed_count: 0,
+    };
+    assert_eq!(harness.store.compaction_step(1), done);
+    assert_eq!(harness.store.compaction_step(1), CompactionProgress::Idle);
+    assert_eq!(harness.store.finished_compact_revision(), current);
+    assert_eq!(all_at(&harness.store.read(), 0).len(), 3);
+}
+
+#[test]
+fn a_tombstone_stays_only_at_the_compact_revision() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    harness.delete("a", "");
+    harness.put("b", "1");
+    harness.compact_fully(3);
+    assert_eq!(harness.store.indexed_keys_count(), 2);
+    harness.compact_fully(4);
+    assert_eq!(harness.store.indexed_keys_count(), 1);
+    assert_eq!(harness.put("a", "2").events[0].version, 1);
+}
+
+#[test]
+fn an_older_view_reads_on_and_removal_waits_for_it() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    harness.put("a", "2");
+    let view = harness.store.read();
+    harness.delete("a", "");
+    harness.compact(4);
+    assert_eq!(
+        harness.store.compaction_step(100),
+        CompactionProgress::Waiting
+    );
+    assert_eq!(all_at(&view, 2)[0].value, "1");
+    assert_eq!(all_at(&view, 0)[0].value, "2");
+    let newer = harness.store.read();
+    drop(view);
+    assert!(matches!(
+        harness.store.compaction_step(100),
+        CompactionProgress::Finished {
+            compact_revision: 4,
+            removed_count: 2
+        }
+    ));
+    assert!(all_at(&newer, 0).is_empty());
+}
+
+#[test]
+fn a_later_compaction_runs_after_the_one_under_way() {
+    let mut harness = Harness::new();
+    for key in ["a", "a", "b", "b"] {
+        harness.put(key, "v");
+    }
+    harness.compact(3);
+    harness.store.compaction_step(1);
+    harness.compact(4);
+    harness.compact(5);
+    let finished = |harness: &Harness| loop {
+        match harness.store.compaction_step(1) {
+            CompactionProgress::Finished {
+                compact_revision, ..
+            } => return compact_revision,
+            CompactionProgress::Working { .. } => {}
+            other => unreachable!("{other:?}"),
+        }
+    };
+    assert_eq!([finished(&harness), finished(&harness)], [3, 5]);
+    assert_eq!(harness.store.compaction_step(1), CompactionProgress::Idle);
+}
+
+#[test]
+fn an_unfinished_compaction_goes_on_after_a_restart() {
+    let mut harness = Harness::new();
+    for round in 0..5 {
+        harness.put("a", &round.to_string());
+        harness.put("b", &round.to_string());
+    }
+    harness.delete("b", "");
+    harness.put("c", "");
+    harness.compact(13);
+    harness.store.compaction_step(1);
+    harness.restart();
+    assert_eq!(harness.store.compact_revision(), 13);
+    while harness.store.compaction_step(1) != CompactionProgress::Idle {}
+    assert_eq!(harness.store.indexed_keys_count(), 2);
+    harness.restart();
+    while harness.store.compaction_step(1) != CompactionProgress::Idle {}
+    assert_eq!(harness.store.indexed_keys_count(), 2);
+    assert_eq!(all_at(&harness.store.read(), 13).len(), 2);
+}
+
+#[test]
+fn readers_see_whole_requests_while_writes_and_compaction_run() {
+    let mut harness = Harness::new();
+    let pair = |number: usize| {
+        let value = number.to_string();
+        vec![Request::Write(vec![
+            put("a", &value, 0),
+            put("z", &value, 0),
+        ])]
+    };
+    harness.apply(pair(0));
+    let store = harness.store.clone();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    let view = store.read();
+                    let pairs = all_at(&view, 0);
+                    assert_eq!(pairs.len(), 2);
+                    assert_eq!(pairs[0].value, pairs[1].value);
+                    let oldest = all_at(&view, view.compact_revision().max(2));
+                    assert_eq!(oldest[0].value, oldest[1].value);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                store.compaction_step(1);
+            }
+        });
+        for number in 1..2000 {
+            harness.apply(pair(number));
+            if number % 10 == 0 {
+                harness.compact(harness.store.revision() - 3);
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    while harness.store.compaction_step(100) != CompactionProgress::Idle {}
+    assert_eq!(
+        harness
+            .store
+            .read()
+            .key_info(b"a", 0)
+            .unwrap()
+            .unwrap()
+            .version,
+        2000
+    );
+}

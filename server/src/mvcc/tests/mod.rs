@@ -1,0 +1,10 @@
+//! Tests of the store: against a naive model, and rule by rule.
+
+mod changes;
+mod compaction;
+mod harness;
+mod hash;
+mod model;
+mod property;
+mod range;
+mod transactions;
