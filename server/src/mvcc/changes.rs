@@ -75,7 +75,7 @@ pub(super) fn run(view: &ReadTransaction, query: &ChangesQuery<'_>) -> Result<Ch
 fn revisions_from_index(view: &ReadTransaction, query: &ChangesQuery<'_>) -> Option<Vec<Revision>> {
     let mut keys_count = 0;
     let mut revisions = Vec::new();
-    for_each_key(&view.shared.index, query.range, |key, entry, histories| {
+    for_each_key(view.index(), query.range, |key, entry, histories| {
         keys_count += 1;
         if keys_count > INDEXED_KEYS_MAX {
             return ControlFlow::Break(());

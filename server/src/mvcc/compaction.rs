@@ -58,12 +58,13 @@ struct Active {
 /// Does one bounded piece.
 pub(super) fn step(shared: &Shared, keys_max: usize) -> CompactionProgress {
     let mut compactor = shared.compactor.lock();
-    let scheduled = shared.published.load().compact_revision;
+    let published = shared.published.load_full();
+    let scheduled = published.compact_revision;
     let finished = shared.finished_compact_revision.load(Ordering::Acquire);
     if compactor.active.is_none() && scheduled <= finished {
         return CompactionProgress::Idle;
     }
-    let active = compactor.active.get_or_insert_with(|| Active {
+    let active = compactor.active.get_or_insert(Active {
         compact_revision: scheduled,
         cursor: None,
     });
@@ -76,7 +77,7 @@ pub(super) fn step(shared: &Shared, keys_max: usize) -> CompactionProgress {
         let keys = keys_left.min(CHUNK_KEYS);
         keys_left -= keys;
         let mut dead: Vec<Revision> = Vec::new();
-        active.cursor = shared.index.write().compact_chunk(
+        active.cursor = published.index.write().compact_chunk(
             active.cursor.as_deref(),
             active.compact_revision,
             keys,

@@ -67,7 +67,7 @@ fn append(hash: u32, revision: Revision, encoded: &[u8], is_tombstone: bool) -> 
 /// Revisions, ascending and up to `main_max`, of the puts alive at `main`.
 fn live_revisions(view: &ReadTransaction, main: i64, main_max: i64) -> Vec<Revision> {
     let mut revisions = Vec::new();
-    for_each_alive(&view.shared.index, &KeyRange::all(), main, |_, change| {
+    for_each_alive(view.index(), &KeyRange::all(), main, |_, change| {
         if change.main() <= main_max {
             revisions.push(change.revision());
         }
@@ -79,7 +79,7 @@ fn live_revisions(view: &ReadTransaction, main: i64, main_max: i64) -> Vec<Revis
 
 fn has_live_key(view: &ReadTransaction, main: i64) -> bool {
     let mut has = false;
-    for_each_alive(&view.shared.index, &KeyRange::all(), main, |_, _| {
+    for_each_alive(view.index(), &KeyRange::all(), main, |_, _| {
         has = true;
         ControlFlow::Break(())
     });

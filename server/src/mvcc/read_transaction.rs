@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::backend;
 use crate::base::{key_range::KeyRange, revision::Revision};
@@ -18,28 +19,23 @@ use super::hash::{self, HashKv};
 use super::range::{self, RangeQuery, RangeResult, RecordSource};
 use super::record::Record;
 use super::store::{Published, Shared};
-use super::tree_index::for_each_alive;
+use super::tree_index::{TreeIndex, for_each_alive};
 use super::{Error, KeyInfo};
 
 /// A view; cheap to make and to clone.
 #[derive(Clone, Debug)]
 pub struct ReadTransaction {
-    pub(super) shared: Arc<Shared>,
     /// Pins the epoch, and with it everything readable at these revisions.
     published: Arc<Published>,
     pub(super) records: backend::ReadTransaction,
 }
 
 impl ReadTransaction {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: &Shared) -> Self {
         // In this order: the backend then has every record of the revision.
         let published = shared.published.load_full();
         let records = shared.backend.read();
-        Self {
-            shared,
-            published,
-            records,
-        }
+        Self { published, records }
     }
 
     /// Newest revision of this view.
@@ -65,7 +61,7 @@ impl ReadTransaction {
     /// failed.
     pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, Error> {
         let main = self.resolve(query.revision)?;
-        let result = range::run(&self.shared.index, self, main, query)?;
+        let result = range::run(&self.published.index, self, main, query)?;
         Ok(RangeResult {
             revision: self.revision(),
             ..result
@@ -78,7 +74,7 @@ impl ReadTransaction {
     /// As [`ReadTransaction::range`].
     pub fn key_value(&self, key: &[u8], revision: i64) -> Result<Option<Bytes>, Error> {
         let main = self.resolve(revision)?;
-        let change = self.shared.index.read().alive_at(key, main);
+        let change = self.published.index.read().alive_at(key, main);
         change
             .map(|change| self.record(change.revision()))
             .transpose()
@@ -91,7 +87,7 @@ impl ReadTransaction {
     /// As [`ReadTransaction::range`].
     pub fn key_info(&self, key: &[u8], revision: i64) -> Result<Option<KeyInfo>, Error> {
         let main = self.resolve(revision)?;
-        let change = self.shared.index.read().alive_at(key, main);
+        let change = self.published.index.read().alive_at(key, main);
         change.map(|change| KeyInfo::of(change, self)).transpose()
     }
 
@@ -133,7 +129,7 @@ impl ReadTransaction {
     pub fn for_each_leased_key(&self, mut visit: impl FnMut(&[u8], i64)) -> Result<(), Error> {
         let mut leased: Vec<Revision> = Vec::new();
         for_each_alive(
-            &self.shared.index,
+            &self.published.index,
             &KeyRange::all(),
             self.revision(),
             |_, change| {
@@ -150,6 +146,10 @@ impl ReadTransaction {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn index(&self) -> &RwLock<TreeIndex> {
+        &self.published.index
     }
 
     /// The main revision to read at.

@@ -11,7 +11,7 @@
 //! So a view is consistent for as long as it lives, and costs two references.
 //!
 //! One writer at a time (the apply thread); readers and the compaction task run
-//! beside it. Lock order: `compactor`, then `index`; `superseded` alone.
+//! beside it. Lock order: `compactor`, then the index; `superseded` alone.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -39,44 +39,35 @@ impl Store {
     /// # Errors
     /// The backend failed, or what it holds does not make sense.
     pub fn open(backend: Backend) -> Result<Self, Error> {
-        let records = backend.read();
-        let compact_revision = compaction::stored_compact_revision(
-            records.row(Table::Meta, compaction::SCHEDULED_ROW),
-        )?;
-        let revision = backend
-            .recovered()
-            .revision
-            .max(FIRST_REVISION)
-            .max(compact_revision);
-        let mut index = TreeIndex::default();
-        backend.for_each_record_info(&mut |info| {
-            let change = if info.tombstone {
-                Change::tombstone(info.revision)
-            } else {
-                Change::put(
-                    info.revision,
-                    info.create_revision,
-                    info.version,
-                    info.lease != 0,
-                )
-            };
-            index.restore(&info.key, change);
-        })?;
-        let published = Published {
-            revision,
-            compact_revision,
-            epoch: Arc::default(),
-        };
+        let published = Published::recover(&backend)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 backend,
-                index: RwLock::new(index),
                 published: ArcSwap::from_pointee(published),
                 superseded: Mutex::default(),
                 compactor: Mutex::default(),
                 finished_compact_revision: AtomicI64::new(NEVER_COMPACTED),
             }),
         })
+    }
+
+    /// Takes over what the backend holds after a snapshot was installed in it.
+    /// Views of before keep what they see of the index, but a record that they
+    /// name may be gone: such a read fails with `MissingRecord`. Called by the
+    /// apply thread, between entries.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; then nothing changes.
+    pub fn reload(&self) -> Result<(), Error> {
+        let mut compactor = self.shared.compactor.lock();
+        let published = Published::recover(&self.shared.backend)?;
+        *compactor = Compactor::default();
+        self.shared.superseded.lock().clear();
+        self.shared
+            .finished_compact_revision
+            .store(NEVER_COMPACTED, Ordering::Release);
+        self.shared.published.store(Arc::new(published));
+        Ok(())
     }
 
     /// The newest revision; 1 in a fresh store.
@@ -104,7 +95,7 @@ impl Store {
 
     /// A consistent view of the newest revision.
     pub fn read(&self) -> ReadTransaction {
-        ReadTransaction::new(Arc::clone(&self.shared))
+        ReadTransaction::new(&self.shared)
     }
 
     /// The writer of one Raft entry; waits while another one is open.
@@ -130,12 +121,12 @@ impl Store {
 
     /// Keys alive at the newest revision.
     pub fn keys_count(&self) -> usize {
-        self.shared.index.read().alive_count()
+        self.shared.published.load().index.read().alive_count()
     }
 
     /// Keys that have any stored change, dead ones included.
     pub fn indexed_keys_count(&self) -> usize {
-        self.shared.index.read().keys_count()
+        self.shared.published.load().index.read().keys_count()
     }
 }
 
@@ -143,8 +134,7 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) backend: Backend,
-    pub(super) index: RwLock<TreeIndex>,
-    /// Written by the writer's commit alone.
+    /// Written by the writer's commit and by reload alone.
     pub(super) published: ArcSwap<Published>,
     /// Earlier epochs, with their compact revisions, until their views are gone.
     pub(super) superseded: Mutex<Vec<(i64, Weak<Epoch>)>>,
@@ -172,6 +162,7 @@ impl Shared {
             revision,
             compact_revision,
             epoch,
+            index: Arc::clone(&before.index),
         }));
     }
 
@@ -191,6 +182,40 @@ pub(super) struct Published {
     pub(super) revision: i64,
     pub(super) compact_revision: i64,
     pub(super) epoch: Arc<Epoch>,
+    /// The same one until the next reload.
+    pub(super) index: Arc<RwLock<TreeIndex>>,
+}
+
+impl Published {
+    /// What the backend holds, with the index over it.
+    fn recover(backend: &Backend) -> Result<Self, Error> {
+        let records = backend.read();
+        let compact_revision = compaction::stored_compact_revision(
+            records.row(Table::Meta, compaction::SCHEDULED_ROW),
+        )?;
+        let revision = records.revision().max(FIRST_REVISION).max(compact_revision);
+        let mut index = TreeIndex::default();
+        backend.for_each_record_info(&mut |info| {
+            let change = if info.tombstone {
+                Change::tombstone(info.revision)
+            } else {
+                Change::put(
+                    info.revision,
+                    info.create_revision,
+                    info.version,
+                    info.lease != 0,
+                )
+            };
+            index.restore(&info.key, change);
+        })?;
+        let index = Arc::new(RwLock::new(index));
+        Ok(Self {
+            revision,
+            compact_revision,
+            epoch: Arc::default(),
+            index,
+        })
+    }
 }
 
 /// The time between two compactions; only whether anyone holds it matters.

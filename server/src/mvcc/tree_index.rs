@@ -155,7 +155,7 @@ impl TreeIndex {
         range: &KeyRange,
         cursor: &mut Option<Vec<u8>>,
         keys_max: usize,
-        visit: &mut dyn FnMut(&[u8], &KeyIndex, &Histories) -> ControlFlow<()>,
+        mut visit: impl FnMut(&[u8], &KeyIndex, &Histories) -> ControlFlow<()>,
     ) -> bool {
         let from = match cursor {
             Some(last) => Bound::Excluded(last.as_slice()),

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::backend::{Applied, BatchTransaction, RecordInfo, Table};
 use crate::base::{key_range::KeyRange, revision::Revision};
@@ -24,7 +25,7 @@ use super::range::{self, RangeQuery, RangeResult, RecordSource};
 use super::read_transaction::all_found;
 use super::record::{self, Fields, Record};
 use super::store::Shared;
-use super::tree_index::for_each_alive;
+use super::tree_index::{TreeIndex, for_each_alive};
 use super::{Commit, Error, Event, EventKind, KeyInfo};
 
 /// Whether a write should return what it replaces. Reading it may cost a look
@@ -49,6 +50,7 @@ pub struct Deleted {
 /// The one writer, for one Raft entry.
 #[derive(Debug)]
 pub struct WriteTransaction {
+    shared: Arc<Shared>,
     /// Before `batch`: taken back before the next writer can open.
     undo: Undo,
     batch: BatchTransaction,
@@ -62,14 +64,14 @@ pub struct WriteTransaction {
 impl WriteTransaction {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let batch = shared.backend.batch();
-        let published = shared.published.load();
+        let published = shared.published.load_full();
         let (revision, compact_revision) = (published.revision, published.compact_revision);
-        drop(published);
         let undo = Undo {
-            shared,
+            index: Arc::clone(&published.index),
             written: Vec::new(),
         };
         Self {
+            shared,
             undo,
             batch,
             revision,
@@ -104,12 +106,7 @@ impl WriteTransaction {
         previous: Previous,
     ) -> Result<Option<Bytes>, Error> {
         let revision = self.next_change();
-        let (change, replaced) = self
-            .undo
-            .shared
-            .index
-            .write()
-            .put(&key, revision, lease != 0);
+        let (change, replaced) = self.undo.index.write().put(&key, revision, lease != 0);
         self.undo.written.push(key.clone());
         let replaced = self.replaced(replaced, previous)?;
         let fields = Fields {
@@ -155,7 +152,7 @@ impl WriteTransaction {
             return Ok(deleted);
         }
         let mut keys = Vec::new();
-        for_each_alive(&self.undo.shared.index, range, self.current(), |key, _| {
+        for_each_alive(&self.undo.index, range, self.current(), |key, _| {
             keys.push(Bytes::copy_from_slice(key));
             ControlFlow::Continue(())
         });
@@ -173,7 +170,7 @@ impl WriteTransaction {
         deleted: &mut Deleted,
     ) -> Result<(), Error> {
         let revision = self.next_change();
-        let Some(ended) = self.undo.shared.index.write().delete(&key, revision) else {
+        let Some(ended) = self.undo.index.write().delete(&key, revision) else {
             return Ok(());
         };
         self.undo.written.push(key.clone());
@@ -233,7 +230,7 @@ impl WriteTransaction {
                 compact_revision: self.compact_revision,
             });
         }
-        let result = range::run(&self.undo.shared.index, self, main, query)?;
+        let result = range::run(&self.undo.index, self, main, query)?;
         Ok(RangeResult {
             revision: current,
             ..result
@@ -245,7 +242,7 @@ impl WriteTransaction {
     /// # Errors
     /// The backend failed.
     pub fn key_value(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let change = self.undo.shared.index.read().alive_at(key, self.current());
+        let change = self.undo.index.read().alive_at(key, self.current());
         change
             .map(|change| self.record(change.revision()))
             .transpose()
@@ -257,7 +254,7 @@ impl WriteTransaction {
     /// # Errors
     /// The backend failed.
     pub fn key_info(&self, key: &[u8]) -> Result<Option<KeyInfo>, Error> {
-        let change = self.undo.shared.index.read().alive_at(key, self.current());
+        let change = self.undo.index.read().alive_at(key, self.current());
         change.map(|change| KeyInfo::of(change, self)).transpose()
     }
 
@@ -334,7 +331,7 @@ impl WriteTransaction {
         let revision = self.current();
         self.undo.written.clear();
         self.batch.commit(applied, revision);
-        self.undo.shared.publish(revision, self.compact_revision);
+        self.shared.publish(revision, self.compact_revision);
     }
 
     /// Names the next change of the request under way.
@@ -370,7 +367,7 @@ impl WriteTransaction {
 /// Takes the changes of an entry that is not committed out of the index.
 #[derive(Debug)]
 struct Undo {
-    shared: Arc<Shared>,
+    index: Arc<RwLock<TreeIndex>>,
     /// Keys written since the start of the entry, in order, once per change;
     /// empty after `commit`.
     written: Vec<Bytes>,
@@ -379,7 +376,7 @@ struct Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         for key in self.written.drain(..).rev() {
-            self.shared.index.write().undo(&key);
+            self.index.write().undo(&key);
         }
     }
 }

@@ -3,6 +3,9 @@
 use crate::base::key_range::KeyRange;
 use crate::mvcc::{ChangesQuery, Error, EventKind};
 
+/// A main revision with kind and key of its changes.
+type Seen<'a> = (i64, Vec<(EventKind, &'a [u8])>);
+
 use super::harness::{Harness, Request, put, range};
 
 fn query(from: i64, to: i64, range: &KeyRange) -> ChangesQuery<'_> {
@@ -27,7 +30,7 @@ fn changes_are_grouped_by_revision_in_execution_order() {
     let all = KeyRange::all();
     let changes = harness.store.read().changes(&query(2, 3, &all)).unwrap();
     assert_eq!(changes.next, 4);
-    let seen: Vec<(i64, Vec<(EventKind, &[u8])>)> = changes
+    let seen: Vec<Seen<'_>> = changes
         .revisions
         .iter()
         .map(|(main, events)| {
@@ -40,7 +43,7 @@ fn changes_are_grouped_by_revision_in_execution_order() {
             )
         })
         .collect();
-    let expected: [(i64, Vec<(EventKind, &[u8])>); 2] = [
+    let expected: [Seen<'_>; 2] = [
         (2, vec![(EventKind::Put, b"b"), (EventKind::Put, b"a")]),
         (3, vec![(EventKind::Delete, b"b")]),
     ];
