@@ -33,7 +33,7 @@ mod metrics;
 mod stream;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -15,14 +15,14 @@ use crate::mvcc::{Event, EventKind};
 use super::history::{Changes, ChangesLimits, History, HistoryError};
 
 /// One change of a transaction: a put with a value, or a deletion without.
-pub(super) type Change<'a> = (&'a str, Option<&'a str>);
+pub(crate) type Change<'a> = (&'a str, Option<&'a str>);
 
 /// A revision and its events, as apply publishes them.
-pub(super) type Committed = (i64, Arc<[Event]>);
+pub(crate) type Committed = (i64, Arc<[Event]>);
 
 /// Every revision ever written, and how far they are compacted.
 #[derive(Debug)]
-pub(super) struct MemoryHistory {
+pub(crate) struct MemoryHistory {
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ struct State {
 }
 
 impl MemoryHistory {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let state = State {
             compact_revision: -1,
             revisions: Vec::new(),
@@ -49,16 +49,16 @@ impl MemoryHistory {
         })
     }
 
-    pub(super) fn put(&self, key: &str, value: &str) -> Committed {
+    pub(crate) fn put(&self, key: &str, value: &str) -> Committed {
         self.write(&[(key, Some(value))])
     }
 
-    pub(super) fn delete(&self, key: &str) -> Committed {
+    pub(crate) fn delete(&self, key: &str) -> Committed {
         self.write(&[(key, None)])
     }
 
     /// One transaction; a deletion of an absent key is an error of the test.
-    pub(super) fn write(&self, changes: &[Change<'_>]) -> Committed {
+    pub(crate) fn write(&self, changes: &[Change<'_>]) -> Committed {
         let mut state = self.state.lock();
         let main = state.revision() + 1;
         let mut events = Vec::new();
@@ -110,17 +110,17 @@ impl MemoryHistory {
         (main, events)
     }
 
-    pub(super) fn compact(&self, revision: i64) {
+    pub(crate) fn compact(&self, revision: i64) {
         self.state.lock().compact_revision = revision;
     }
 
     /// Lets every further read fail.
-    pub(super) fn break_reads(&self) {
+    pub(crate) fn break_reads(&self) {
         self.state.lock().is_broken = true;
     }
 
     /// All events of revision `from` and later.
-    pub(super) fn since(&self, from: i64) -> Vec<Committed> {
+    pub(crate) fn since(&self, from: i64) -> Vec<Committed> {
         let state = self.state.lock();
         (2..)
             .zip(&state.revisions)
@@ -129,7 +129,12 @@ impl MemoryHistory {
             .collect()
     }
 
-    pub(super) fn is_alive(&self, key: &str) -> bool {
+    /// The pair of `key` just before `revision`, compacted or not.
+    pub(crate) fn value_before(&self, key: &[u8], revision: i64) -> Option<Bytes> {
+        self.state.lock().value_at(key, revision - 1)
+    }
+
+    pub(crate) fn is_alive(&self, key: &str) -> bool {
         self.state.lock().alive.contains_key(key.as_bytes())
     }
 }
@@ -137,6 +142,18 @@ impl MemoryHistory {
 impl State {
     fn revision(&self) -> i64 {
         1 + i64::try_from(self.revisions.len()).unwrap()
+    }
+
+    fn value_at(&self, key: &[u8], revision: i64) -> Option<Bytes> {
+        let count = usize::try_from(revision - 1).unwrap();
+        let changes = self
+            .revisions
+            .iter()
+            .take(count)
+            .flat_map(|events| events.iter());
+        let last = changes.filter(|event| event.key == key).last();
+        last.filter(|event| event.kind == EventKind::Put)
+            .map(|event| event.record.clone())
     }
 }
 
@@ -213,7 +230,7 @@ impl History for MemoryHistory {
 }
 
 /// A stored pair as the API shows it.
-pub(super) fn pair(
+pub(crate) fn pair(
     key: &'static str,
     value: &'static str,
     create_revision: i64,
