@@ -68,12 +68,12 @@ pub trait Durability: Send + Sync {
 }
 
 /// Four checkpoints' worth: a slow flush does not stop writers at once.
-pub const HOT_BYTES_MAX: usize = 128 << 20;
+const HOT_BYTES_MAX: usize = 128 << 20;
 /// About two thousand blocks.
-pub const BLOCK_CACHE_BYTES_MAX: usize = 64 << 20;
+const BLOCK_CACHE_BYTES_MAX: usize = 64 << 20;
 /// The engine serves exact reads only; the block cache above does the keeping.
-pub const ENGINE_CACHE_BYTES_MAX: usize = 16 << 20;
+const ENGINE_CACHE_BYTES_MAX: usize = 16 << 20;
 /// Large enough to fill blocks, small enough to keep a flush short.
-pub const CHECKPOINT_BYTES: usize = 32 << 20;
+const CHECKPOINT_BYTES: usize = 32 << 20;
 /// Bounds the replay after a crash and the age of unflushed data.
-pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);

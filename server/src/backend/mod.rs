@@ -11,24 +11,41 @@
 //! checkpoint thread, any number of readers.
 
 mod batch_transaction;
+mod block;
+mod block_cache;
+mod block_writer;
+mod checkpoint;
+mod checkpoint_thread;
+mod cold;
+mod collect;
 mod config;
+mod directory;
+mod engine;
 mod error;
+mod export;
 mod handle;
+mod meta;
+mod page;
 mod read_transaction;
 mod read_view;
 mod record;
+mod recovery;
 mod row_table;
 mod segment;
 mod segment_list;
+mod stage;
+mod state_directory;
 mod table;
-
-pub mod engine;
+#[cfg(test)]
+mod tests;
 
 pub use self::batch_transaction::BatchTransaction;
 pub use self::config::{Config, Durability, Identity};
 pub use self::engine::EngineKind;
 pub use self::error::Error;
+pub use self::export::Snapshot;
 pub use self::handle::{Applied, Backend, Recovered, Sizes};
 pub use self::read_transaction::ReadTransaction;
 pub use self::record::RecordInfo;
+pub use self::stage::Staging;
 pub use self::table::Table;

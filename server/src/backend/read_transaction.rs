@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::block::{Block, BlockEntry};
+use super::cold::ColdStore;
 use super::error::Error;
 use super::handle::Applied;
 use super::read_view::View;
+use super::segment::HotRecord;
 use super::table::Table;
 use crate::base::revision::Revision;
 
@@ -51,7 +54,13 @@ impl ReadTransaction {
         if revision.main > self.view.revision {
             return Ok(None);
         }
-        Ok(self.view.segments.record(revision))
+        if let Some(record) = self.view.segments.record(revision) {
+            return Ok(Some(record));
+        }
+        match self.cold_block_of(revision) {
+            Some((cold, entry)) => Ok(cold.block(entry)?.record(revision)),
+            None => Ok(None),
+        }
     }
 
     /// The records named, in the order asked for; each block is fetched once.
@@ -60,10 +69,31 @@ impl ReadTransaction {
     ///
     /// A block could not be read or is corrupt.
     pub fn records(&self, revisions: &[Revision]) -> Result<Vec<Option<Bytes>>, Error> {
-        revisions
-            .iter()
-            .map(|revision| self.record(*revision))
-            .collect()
+        let mut records = vec![None; revisions.len()];
+        let mut missing = Vec::new();
+        for (revision, slot) in revisions.iter().zip(&mut records) {
+            if revision.main > self.view.revision {
+                continue;
+            }
+            *slot = self.view.segments.record(*revision);
+            if slot.is_none() {
+                missing.push((*revision, slot));
+            }
+        }
+        missing.sort_by_key(|(revision, _)| *revision);
+        let mut last: Option<(u64, Block)> = None;
+        for (revision, slot) in missing {
+            let Some((cold, entry)) = self.cold_block_of(revision) else {
+                continue;
+            };
+            let block = match last.take() {
+                Some((id, block)) if id == entry.id => block,
+                _ => cold.block(entry)?,
+            };
+            *slot = block.record(revision);
+            last = Some((entry.id, block));
+        }
+        Ok(records)
     }
 
     /// Calls `f` for the records of these main revisions, in order, until it breaks.
@@ -80,10 +110,45 @@ impl ReadTransaction {
     ) -> Result<(), Error> {
         let after = Revision::new(mains.start().saturating_sub(1), i64::MAX);
         let to = Revision::new(*mains.end(), i64::MAX).min(self.view.last_revision());
-        let mut visit =
-            |record: &super::segment::HotRecord| Ok(f(record.revision, &record.record()));
-        self.view.segments.for_each_after(after, to, &mut visit)?;
-        Ok(())
+        if self.scan_cold(after, to, f)?.is_break() {
+            return Ok(());
+        }
+        let mut visit = |hot: &HotRecord| Ok(f(hot.revision, &hot.record()));
+        self.view.segments.for_each_after(after, to, &mut visit)
+    }
+
+    /// The part of a scan below the oldest record in memory.
+    fn scan_cold(
+        &self,
+        after: Revision,
+        to: Revision,
+        f: &mut dyn FnMut(Revision, &Bytes) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let Some(cold) = &self.view.directory.cold else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let hot = self.view.segments.first_revision();
+        let is_past = |revision| revision > to || hot.is_some_and(|hot| revision >= hot);
+        for entry in self.view.directory.blocks_from(after) {
+            if is_past(entry.first) {
+                break;
+            }
+            for (revision, record) in cold.block(entry)?.records() {
+                if is_past(revision) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                if revision > after && f(revision, &record).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The block that would hold `revision`, with the store to read it from.
+    fn cold_block_of(&self, revision: Revision) -> Option<(&ColdStore, &BlockEntry)> {
+        let directory = &self.view.directory;
+        Some((directory.cold.as_deref()?, directory.block_of(revision)?))
     }
 
     /// The value of one row of a small table.

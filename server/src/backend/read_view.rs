@@ -5,11 +5,16 @@
 //! blocks through its directory, whose engine rows are not removed while a view
 //! that knows them lives.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::directory::Directory;
+use super::engine::EngineTable;
+use super::error::Error;
 use super::handle::{Applied, Recovered};
+use super::record::RecordInfo;
 use super::row_table::RowTable;
 use super::segment_list::SegmentList;
 use super::table::Table;
@@ -44,6 +49,11 @@ pub(super) struct View {
     pub(super) membership: Option<Bytes>,
     /// Records in memory; may hold newer ones than `revision`.
     pub(super) segments: SegmentList,
+    /// Records in the engine.
+    pub(super) directory: Arc<Directory>,
+    /// Records up to here are in the directory, or were dropped as dead; the
+    /// segments may still hold some of them too.
+    pub(super) checkpointed: Revision,
     /// Small tables.
     pub(super) tables: Arc<Tables>,
 }
@@ -61,5 +71,30 @@ impl View {
             membership: self.membership.clone(),
             revision: self.revision,
         }
+    }
+}
+
+impl View {
+    /// Calls `f` with the info of every record, in revision order.
+    ///
+    /// # Errors
+    ///
+    /// A key row could not be read or is corrupt.
+    pub(super) fn for_each_record_info(&self, f: &mut dyn FnMut(RecordInfo)) -> Result<(), Error> {
+        if let Some(cold) = &self.directory.cold {
+            for entry in self.directory.blocks() {
+                cold.key_row(entry)?
+                    .for_each(&mut |info, _| f(info))
+                    .map_err(|reason| cold.corrupt(EngineTable::KeyRow, entry.id, reason))?;
+            }
+        }
+        self.segments
+            .for_each_after(self.checkpointed, self.last_revision(), &mut |hot| {
+                // Our own bytes, encoded in this process: decoding them cannot fail.
+                if let Ok(info) = RecordInfo::decode(hot.revision, &mut hot.info()) {
+                    f(info);
+                }
+                Ok(ControlFlow::Continue(()))
+            })
     }
 }

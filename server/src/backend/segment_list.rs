@@ -78,7 +78,7 @@ impl SegmentList {
         after: Revision,
         to: Revision,
         f: &mut dyn FnMut(&HotRecord) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<ControlFlow<()>, Error> {
+    ) -> Result<(), Error> {
         let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
         let mut position = after;
         let from = self
@@ -92,12 +92,12 @@ impl SegmentList {
                 position = last.revision;
                 for record in &chunk {
                     if f(record)?.is_break() {
-                        return Ok(ControlFlow::Break(()));
+                        return Ok(());
                     }
                 }
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 }
 
