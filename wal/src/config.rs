@@ -27,7 +27,7 @@ pub struct Config {
     pub log_id: LogIdentity,
     /// Length of a full segment (64 MiB).
     pub segment_bytes: u64,
-    /// Zeroed length of the very first segment (1 MiB): written during `open`,
+    /// Zeroed length of the very first segment (512 KiB): written during `open`,
     /// so it is small; the next segment has full length.
     pub first_segment_bytes: u64,
     /// Purged segments kept for reuse (2); further ones are deleted.
@@ -59,7 +59,7 @@ impl Config {
             directory,
             log_id,
             segment_bytes: 64 << 20,
-            first_segment_bytes: 1 << 20,
+            first_segment_bytes: 512 << 10,
             spare_segments_count: 2,
             group_bytes_max: 1 << 20,
             pending_bytes_max: 256 << 20,

@@ -85,7 +85,7 @@ pub enum Error {
     #[error("log is stopped by an earlier failure: {cause}")]
     Poisoned {
         /// The failure that stopped it.
-        cause: Arc<Error>,
+        cause: Arc<Self>,
     },
     /// A completion panicked on the writer thread.
     #[error("the log's writer thread ended by a panic")]

@@ -66,12 +66,13 @@ pub(crate) fn recover(
     for sequence in &files.segments {
         segments.push(Arc::new(open_segment(storage, config, *sequence)?));
     }
-    if segments.is_empty() {
+    let is_new = segments.is_empty();
+    if is_new {
         if !files.spares.is_empty() {
             return Err(Error::corruption(directory, 0, "spare segments but no log"));
         }
         let length = config.first_segment_bytes.max(HEADER_BYTES);
-        let segment = create_segment(storage, config, FIRST_SEQUENCE, length, |_| true)?;
+        let segment = create_segment(storage, config, FIRST_SEQUENCE, length, || true)?;
         add(&metrics.segments_created, 1);
         segments.push(Arc::new(segment));
     }
@@ -80,7 +81,7 @@ pub(crate) fn recover(
         scan.read_segment(segment)?;
     }
     let recovered = scan.finish(segments, files.spares)?;
-    if !config.unsafe_no_fsync {
+    if !is_new && !config.unsafe_no_fsync {
         // A frame that survived a killed process may not be on disk yet.
         let path = &recovered.segment.path;
         let synced = recovered.segment.file.sync_data();

@@ -10,7 +10,7 @@
 //! rename synced before the next and before the file is written again.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -186,10 +186,11 @@ impl Preallocator {
         let segment = match spare {
             Some(number) => self.prepare_from_spare(sequence, number)?,
             None => {
-                let pause = |segment_bytes: u64| self.pause(segment_bytes);
                 let length = self.config.segment_bytes;
                 add(&self.metrics.segments_created, 1);
-                create_segment(&*self.storage, &self.config, sequence, length, pause)?
+                create_segment(&*self.storage, &self.config, sequence, length, || {
+                    self.pause()
+                })?
             }
         };
         let mut plan = self.plan.lock();
@@ -223,7 +224,7 @@ impl Preallocator {
     }
 
     /// Waits between two chunks of zeros. False: stop zeroing, use it as it is.
-    fn pause(&self, _zeroed_bytes: u64) -> bool {
+    fn pause(&self) -> bool {
         let mut plan = self.plan.lock();
         if !plan.urgent && !plan.stopping {
             self.changed.wait_for(&mut plan, self.config.zeroing_pause);
@@ -266,7 +267,7 @@ pub(crate) fn create_segment(
     config: &Config,
     sequence: u64,
     length: u64,
-    keep_zeroing: impl Fn(u64) -> bool,
+    keep_zeroing: impl Fn() -> bool,
 ) -> Result<Segment, Error> {
     let path = config
         .directory
@@ -276,20 +277,17 @@ pub(crate) fn create_segment(
     write_header(&*file, config, sequence, &path)?;
     let zeros = vec![0; ZERO_CHUNK_BYTES];
     let mut extent = HEADER_BYTES;
-    while extent < length {
-        let chunk = usize::try_from(length - extent)
-            .unwrap_or(usize::MAX)
-            .min(ZERO_CHUNK_BYTES);
-        let bytes = zeros.get(..chunk).unwrap_or_default();
+    loop {
+        let chunk = usize::try_from(length.saturating_sub(extent)).unwrap_or(usize::MAX);
+        let bytes = zeros.get(..chunk.min(ZERO_CHUNK_BYTES)).unwrap_or_default();
         file.write_at(extent, bytes)
             .map_err(|source| Error::io("zero", &path, source))?;
-        extent += chunk as u64;
+        extent += bytes.len() as u64;
         sync(&*file, config, &path)?;
-        if extent < length && !keep_zeroing(extent) {
+        if extent >= length || !keep_zeroing() {
             break;
         }
     }
-    sync(&*file, config, &path)?;
     let path = rename(
         storage,
         config,
@@ -303,14 +301,14 @@ fn write_header(
     file: &dyn StorageFile,
     config: &Config,
     sequence: u64,
-    path: &std::path::Path,
+    path: &Path,
 ) -> Result<(), Error> {
     let header = encode_header(config.log_id, sequence);
     file.write_at(0, &header)
         .map_err(|source| Error::io("write the header of", path, source))
 }
 
-fn sync(file: &dyn StorageFile, config: &Config, path: &std::path::Path) -> Result<(), Error> {
+fn sync(file: &dyn StorageFile, config: &Config, path: &Path) -> Result<(), Error> {
     if config.unsafe_no_fsync {
         return Ok(());
     }

@@ -360,7 +360,7 @@ fn set_name(names: &mut BTreeMap<PathBuf, usize>, path: &Path, file: Option<usiz
     };
 }
 
-fn copy_sector(from: &[u8], to: &mut Vec<u8>, sector: usize) {
+fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
     let start = sector * SECTOR_BYTES;
     let end = (start + SECTOR_BYTES).min(from.len()).min(to.len());
     if let (Some(source), Some(target)) = (from.get(start..end), to.get_mut(start..end)) {

@@ -55,7 +55,9 @@ pub(crate) fn append(log: &Log, range: Range<u64>, term: u64) {
 
 /// Waits for a completion.
 #[derive(Clone, Default)]
-pub(crate) struct Waiter(Arc<(Mutex<Option<Result<(), Error>>>, Condvar)>);
+pub(crate) struct Waiter(Arc<(Mutex<Outcome>, Condvar)>);
+
+type Outcome = Option<Result<(), Error>>;
 
 impl Waiter {
     pub(crate) fn new() -> Self {
@@ -86,7 +88,7 @@ impl Waiter {
         outcome.clone().unwrap()
     }
 
-    pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.0.0.lock().clone()
     }
 }
