@@ -10,6 +10,9 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The write-ahead log failed.
+    #[error("write-ahead log: {0}")]
+    Wal(#[from] quoin_wal::Error),
     /// A stored vote, commit mark or membership does not decode.
     #[error("stored {what} is corrupt: {reason}")]
     Corrupt {

@@ -8,19 +8,34 @@
 //!
 //! Absences: no key, no protobuf, no gRPC. Payloads are bytes.
 
+mod applier;
 mod config;
+mod core;
 mod error;
+mod forward;
+mod incoming;
 mod log_store;
+mod membership;
 mod metrics;
+mod network;
 mod node;
+mod rpc;
+mod shared;
+mod snapshot;
 mod state_machine;
+pub mod transport;
+mod types;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, Member, WalConfig};
 pub use error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StateMachineError,
     StopReason, TransferError,
 };
-pub use log_store::LogStore;
+pub use log_store::entry_pool::{EntryBuffer, EntryPool};
+pub use log_store::{Durable, LogStore};
 pub use metrics::{Counter, Metrics};
 pub use node::{LeaderHandler, Leadership, MembershipChange, Node, Status};
 pub use state_machine::{

@@ -22,6 +22,11 @@ impl Counter {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Subtracts `amount`: for gauges.
+    pub fn sub(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
     /// Reads the value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

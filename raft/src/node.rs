@@ -1,20 +1,33 @@
 //! Node: one member of the cluster, as the server sees it.
+//!
+//! A handle to the raft thread. Calls cross to it over bounded channels and
+//! come back over one-shot ones; status is read from what the thread
+//! publishes. Dropping the last handle stops the member without waiting.
 
+use std::fmt;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::config::{Config, Member};
+use crate::core::{self, Command, DataMetrics, Handles, Queues, Start};
 use crate::error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StopReason, TransferError,
 };
+use crate::forward::{Proposal, ReadRequest};
 use crate::log_store::LogStore;
+use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
+use crate::shared::{Shared, members_of};
 use crate::state_machine::StateMachine;
+use crate::transport::{TcpTransport, Transport};
 
 /// Answers requests that only the leader may answer.
 pub trait LeaderHandler: Send + Sync + 'static {
@@ -69,9 +82,9 @@ pub enum MembershipChange {
 }
 
 /// One running member. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
-    metrics: Arc<Metrics>,
+    inner: Arc<Inner>,
 }
 
 impl Node {
@@ -80,13 +93,69 @@ impl Node {
     /// # Errors
     /// The configuration, the log or the sockets cannot be used.
     pub async fn start(
-        _config: Config,
-        _log_store: LogStore,
-        _state_machine: impl StateMachine,
-        _listeners: Vec<TcpListener>,
-        _handler: Arc<dyn LeaderHandler>,
+        config: Config,
+        log_store: LogStore,
+        state_machine: impl StateMachine,
+        listeners: Vec<TcpListener>,
+        handler: Arc<dyn LeaderHandler>,
     ) -> Result<Self, Error> {
-        Err(Error::Config("not built yet".into()))
+        let transport = Arc::new(TcpTransport::new(listeners));
+        Self::start_on(config, log_store, state_machine, transport, handler).await
+    }
+
+    /// The same on any transport.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_on(
+        config: Config,
+        log_store: LogStore,
+        state_machine: impl StateMachine,
+        transport: Arc<dyn Transport>,
+        handler: Arc<dyn LeaderHandler>,
+    ) -> Result<Self, Error> {
+        let metrics = Arc::clone(log_store.metrics());
+        let shared = Shared::new(config.member_id, metrics, &config.removed_members);
+        let shared = Arc::new(shared);
+        let (proposals, proposals_queue) = mpsc::channel(PROPOSALS_QUEUE_MAX);
+        let (reads, reads_queue) = mpsc::channel(READS_QUEUE_MAX);
+        let (commands, commands_queue) = mpsc::channel(COMMANDS_QUEUE_MAX);
+        let (shutdown, shutdown_requested) = watch::channel(false);
+        let (ready, started) = oneshot::channel();
+        let store = log_store.clone();
+        let start = Start {
+            config,
+            log_store,
+            state_machine,
+            transport,
+            handler,
+            shared: Arc::clone(&shared),
+            queues: Queues {
+                proposals: proposals_queue,
+                reads: reads_queue,
+                reads_sender: reads.clone(),
+                commands: commands_queue,
+            },
+            shutdown: shutdown_requested,
+            ready,
+        };
+        spawn(start, store.clone())?;
+        let stopped = || Error::Raft("the consensus thread ended at start".into());
+        let Handles { data } = started.await.map_err(|_| stopped())??;
+        let pending = Arc::new(Semaphore::new(PROPOSALS_PENDING_MAX));
+        let inner = Inner {
+            shared,
+            proposals,
+            reads,
+            commands,
+            pending,
+            shutdown,
+            data: Mutex::new(data),
+            store,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Appends one entry and waits until it is committed and applied by the
@@ -95,8 +164,25 @@ impl Node {
     ///
     /// # Errors
     /// See [`ProposeError`].
-    pub async fn propose(&self, _payload: Bytes) -> Result<(), ProposeError> {
-        Err(ProposeError::Stopped)
+    pub async fn propose(&self, payload: Bytes) -> Result<(), ProposeError> {
+        let inner = &self.inner;
+        inner.shared.metrics.proposals.add(1);
+        let permit = Arc::clone(&inner.pending).acquire_owned().await;
+        let permit = permit.map_err(|_| ProposeError::Stopped)?;
+        let _pending = Pending::new(&inner.shared.metrics);
+        let (reply, result) = oneshot::channel();
+        let proposal = Proposal {
+            payload,
+            reply,
+            permit,
+        };
+        inner
+            .proposals
+            .send(proposal)
+            .await
+            .map_err(|_| ProposeError::Stopped)?;
+        let lost = || ProposeError::Unknown("the member stopped".into());
+        result.await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// The log index that must be applied locally before a linearizable read
@@ -106,26 +192,46 @@ impl Node {
     /// # Errors
     /// See [`ReadIndexError`].
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
-        Err(ReadIndexError::Stopped)
+        let (reply, index) = oneshot::channel();
+        let request = ReadRequest {
+            reply,
+            is_forwarded: false,
+        };
+        let sent = self.inner.reads.send(request).await;
+        sent.map_err(|_| ReadIndexError::Stopped)?;
+        index.await.unwrap_or(Err(ReadIndexError::Stopped))
     }
 
-    /// Runs the [`LeaderHandler`] of the leader, here or remotely.
+    /// Runs the [`LeaderHandler`] of the leader, here or remotely. Waits while
+    /// there is no leader.
     ///
     /// # Errors
     /// See [`ForwardError`].
-    pub async fn request_leader(&self, _payload: Bytes) -> Result<Bytes, ForwardError> {
-        Err(ForwardError::Stopped)
+    pub async fn request_leader(&self, payload: Bytes) -> Result<Bytes, ForwardError> {
+        let (reply, result) = oneshot::channel();
+        let sent = self
+            .inner
+            .commands
+            .send(Command::Request { payload, reply })
+            .await;
+        sent.map_err(|_| ForwardError::Stopped)?;
+        result.await.unwrap_or(Err(ForwardError::Stopped))
     }
 
-    /// Changes the membership; only on the leader.
+    /// Changes the membership; only on the leader. Goes on when the caller
+    /// stops waiting.
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn change_membership(
-        &self,
-        _change: MembershipChange,
-    ) -> Result<(), MembershipError> {
-        Err(MembershipError::Stopped)
+    pub async fn change_membership(&self, change: MembershipChange) -> Result<(), MembershipError> {
+        let (reply, result) = oneshot::channel();
+        let sent = self
+            .inner
+            .commands
+            .send(Command::Membership { change, reply })
+            .await;
+        sent.map_err(|_| MembershipError::Stopped)?;
+        result.await.unwrap_or(Err(MembershipError::Stopped))
     }
 
     /// Moves leadership to `target`, or to the best voter.
@@ -134,37 +240,177 @@ impl Node {
     /// See [`TransferError`].
     pub async fn transfer_leadership(
         &self,
-        _target: Option<u64>,
-        _timeout: Duration,
+        target: Option<u64>,
+        timeout: Duration,
     ) -> Result<(), TransferError> {
-        Err(TransferError::Stopped)
+        let (reply, result) = oneshot::channel();
+        let command = Command::Transfer {
+            target,
+            timeout,
+            reply,
+        };
+        self.inner
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| TransferError::Stopped)?;
+        result.await.unwrap_or(Err(TransferError::Stopped))
     }
 
-    /// The state of the member, from atomics.
+    /// The state of the member; cheap.
     pub fn status(&self) -> Status {
-        Status::default()
+        let shared = &self.inner.shared;
+        let leadership = *shared.leadership.borrow();
+        let (last, committed) = {
+            let data = self.inner.data.lock();
+            let data = data.borrow_watched();
+            (data.last_log, data.local_committed)
+        };
+        let shown = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index + 1);
+        let applied_index = shared.applied.load(Ordering::Acquire);
+        let voters = Arc::clone(&shared.membership.read());
+        Status {
+            member_id: shared.member_id,
+            leader: leadership.leader,
+            term: leadership.term,
+            last_log_index: shown(last),
+            committed_index: shown(committed).max(applied_index),
+            applied_index,
+            is_learner: voters.learner_ids().any(|id| id == shared.member_id),
+            running: shared.stop.borrow().is_none(),
+        }
     }
 
     /// Follows changes of the leader.
     pub fn watch_leader(&self) -> watch::Receiver<Leadership> {
-        watch::channel(Leadership::default()).1
+        self.inner.shared.leadership.subscribe()
     }
 
     /// The members of the newest membership in the local log.
     pub fn membership(&self) -> Vec<Member> {
-        Vec::new()
+        let membership = Arc::clone(&self.inner.shared.membership.read());
+        members_of(&membership)
     }
 
-    /// Resolves when the member has stopped; the process must exit.
+    /// Resolves when the member has stopped; unless by [`Node::shutdown`],
+    /// the process must exit.
     pub async fn stopped(&self) -> StopReason {
-        StopReason::Shutdown
+        let mut stop = self.inner.shared.stop.subscribe();
+        match stop.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(StopReason::Panicked),
+            Err(_) => StopReason::Panicked,
+        }
     }
 
-    /// Stops the member and waits until its thread has ended.
-    pub async fn shutdown(&self) {}
+    /// Stops the member and waits until its thread has ended and the log is
+    /// synced.
+    pub async fn shutdown(&self) {
+        self.inner.shutdown.send_replace(true);
+        self.inner.pending.close();
+        let mut ended = self.inner.shared.ended.subscribe();
+        // The sender lives as long as this handle.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Buffers for payloads: fill one, freeze it, propose it, and it is used
+    /// again once the entry has left memory.
+    pub fn entry_pool(&self) -> &EntryPool {
+        self.inner.store.entry_pool()
+    }
 
     /// The counters of this member.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.inner.shared.metrics
+    }
+
+    /// The counters of the write-ahead log.
+    pub fn wal_metrics(&self) -> &quoin_wal::Metrics {
+        self.inner.store.wal_metrics()
     }
 }
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node {:x}", self.inner.shared.member_id)
+    }
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    proposals: mpsc::Sender<Proposal>,
+    reads: mpsc::Sender<ReadRequest>,
+    commands: mpsc::Sender<Command>,
+    pending: Arc<Semaphore>,
+    shutdown: watch::Sender<bool>,
+    data: Mutex<DataMetrics>,
+    store: LogStore,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown.send_replace(true);
+    }
+}
+
+/// Counts a proposal as pending while it lives.
+struct Pending<'a>(&'a Metrics);
+
+impl<'a> Pending<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.proposals_pending.add(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.proposals_pending.sub(1);
+    }
+}
+
+/// Marks the member as stopped however its thread ends.
+struct ThreadEnd {
+    shared: Arc<Shared>,
+    store: LogStore,
+}
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "the log was not closed cleanly");
+        }
+        self.shared.set_stopped(if std::thread::panicking() {
+            StopReason::Panicked
+        } else {
+            StopReason::Shutdown
+        });
+        self.shared.ended.send_replace(true);
+    }
+}
+
+fn spawn<S: StateMachine>(start: Start<S>, store: LogStore) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let shared = Arc::clone(&start.shared);
+    let name = format!("raft-{:x}", shared.member_id);
+    let body = move || {
+        let _end = ThreadEnd { shared, store };
+        runtime.block_on(core::run(start));
+        // Blocking reads in flight are bounded; do not wait for a stuck disk.
+        runtime.shutdown_timeout(SHUTDOWN_WAIT);
+    };
+    std::thread::Builder::new().name(name).spawn(body)?;
+    Ok(())
+}
+
+/// Proposals between the server and the raft thread; callers wait above it.
+const PROPOSALS_QUEUE_MAX: usize = 1024;
+/// Proposals whose outcome is open; callers wait above it.
+const PROPOSALS_PENDING_MAX: usize = 8192;
+/// Reads between the server and the raft thread; callers wait above it.
+const READS_QUEUE_MAX: usize = 4096;
+/// Rare requests between the server and the raft thread.
+const COMMANDS_QUEUE_MAX: usize = 1024;
+/// Wait for blocking work at the end of the thread.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);

@@ -1,25 +1,192 @@
 //! openraft's log storage on the write-ahead log.
+//!
+//! One ordered stream carries entries, votes, truncations, purges and commit
+//! marks, so that nothing can become durable out of order. `append` returns
+//! at once; openraft learns of durability through the completion the log
+//! calls after the sync. Reads come from the entry cache; what has left it is
+//! read from the log's files on a blocking thread, never on the raft thread.
+//!
+//! Lock order: `State` is a leaf; it is never held over an await or a call
+//! into the log that can block.
+
+mod durable;
+pub(crate) mod entry_cache;
+pub(crate) mod entry_codec;
+pub(crate) mod entry_pool;
+mod reader;
+mod storage;
+mod weights;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use quoin_wal::storage::{FileStorage, Storage};
+use quoin_wal::{Log, LogIdentity, TornTail};
+
+pub use durable::Durable;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::types::{LogId, Vote, log_id};
+use entry_cache::EntryCache;
+use entry_codec::CodecError;
+use entry_pool::EntryPool;
+use weights::Weights;
 
-/// The log of one member.
-#[derive(Debug)]
+/// The log of one member. Clones share it.
+#[derive(Clone)]
 pub struct LogStore {
-    is_new: bool,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl LogStore {
-    /// Opens or creates the log below `config.wal.directory`.
+    /// Opens or creates the log in `config.wal.directory`.
     ///
     /// # Errors
     /// The directory cannot be used, or what it holds is corrupt.
-    pub fn open(_config: &Config) -> Result<Self, Error> {
-        Err(Error::Config("not built yet".into()))
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        Self::open_on(Arc::new(FileStorage), config)
+    }
+
+    /// The same on any storage.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open_on(storage: Arc<dyn Storage>, config: &Config) -> Result<Self, Error> {
+        let identity = LogIdentity {
+            cluster_id: config.cluster_id,
+            member_id: config.member_id,
+        };
+        let mut wal = quoin_wal::Config::new(config.wal.directory.clone(), identity);
+        wal.segment_bytes = config.wal.segment_bytes;
+        wal.first_segment_bytes = wal.first_segment_bytes.min(wal.segment_bytes);
+        wal.spare_segments_count = config.wal.spare_segments_count;
+        // Recent entries are in our cache; the log keeps what is not durable.
+        wal.tail_bytes_max = WAL_TAIL_BYTES_MAX;
+        let (wal, recovery) = Log::open(storage, wal)?;
+        let is_new =
+            recovery.last.is_none() && recovery.purged.is_none() && recovery.vote.is_none();
+        let position = |at: quoin_wal::Position| log_id(at.term, at.index);
+        let purged = recovery.purged.map(position);
+        let state = State {
+            vote: stored("vote", recovery.vote.as_ref().map(entry_codec::decode_vote))?,
+            committed: stored(
+                "commit mark",
+                recovery
+                    .committed
+                    .as_ref()
+                    .map(entry_codec::decode_committed),
+            )?
+            .flatten(),
+            purged,
+            last: recovery.last.map(position).or(purged),
+            cache: EntryCache::new(config.cache_bytes_max),
+            weights: Weights::default(),
+        };
+        let metrics = Metrics::shared();
+        let purged_next = AtomicU64::new(purged.map_or(0, |id| id.index + 1));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                wal,
+                state: Mutex::new(state),
+                pool: EntryPool::new(Arc::clone(&metrics)),
+                metrics,
+                purged_next,
+                is_new,
+                torn_tail: recovery.torn_tail,
+            }),
+        })
     }
 
     /// True when nothing was ever written to it.
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.shared.is_new
+    }
+
+    /// An unfinished last write that was cut off when the log was opened.
+    pub fn torn_tail(&self) -> Option<&TornTail> {
+        self.shared.torn_tail.as_ref()
+    }
+
+    /// Follows how far the log is durable on this member.
+    pub fn durable(&self) -> Durable {
+        Durable::new(self)
+    }
+
+    /// Buffers for entries; see [`EntryPool`].
+    pub fn entry_pool(&self) -> &EntryPool {
+        &self.shared.pool
+    }
+
+    /// The counters this log and its node write.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// The counters of the write-ahead log.
+    pub fn wal_metrics(&self) -> &quoin_wal::Metrics {
+        self.shared.wal.metrics()
+    }
+
+    /// See [`Weights::purge_below`].
+    pub(crate) fn purge_below(&self, bytes_max: u64) -> Option<u64> {
+        self.shared.state.lock().weights.purge_below(bytes_max)
+    }
+
+    /// Writes and syncs what is pending and stops the writer. May block.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        Ok(self.shared.wal.close()?)
     }
 }
+
+impl fmt::Debug for LogStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogStore")
+            .field("is_new", &self.shared.is_new)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) wal: Log,
+    pub(crate) state: Mutex<State>,
+    pub(crate) pool: EntryPool,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Index after the last purged entry, for [`Durable`].
+    purged_next: AtomicU64,
+    is_new: bool,
+    torn_tail: Option<TornTail>,
+}
+
+impl Shared {
+    fn note_purged(&self, index: u64) {
+        self.purged_next
+            .fetch_max(index.saturating_add(1), Ordering::Release);
+    }
+}
+
+/// What is known without reading: the ends of the log and the hard state.
+pub(crate) struct State {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) committed: Option<LogId>,
+    pub(crate) purged: Option<LogId>,
+    pub(crate) last: Option<LogId>,
+    pub(crate) cache: EntryCache,
+    pub(crate) weights: Weights,
+}
+
+fn stored<T>(
+    what: &'static str,
+    decoded: Option<Result<T, CodecError>>,
+) -> Result<Option<T>, Error> {
+    decoded.transpose().map_err(|error| Error::Corrupt {
+        what,
+        reason: error.to_string(),
+    })
+}
+
+/// The log's own tail beside our cache: a few groups.
+const WAL_TAIL_BYTES_MAX: usize = 4 << 20;

@@ -1,0 +1,299 @@
+//! Adapts the server's state machine to openraft: order, batches, responders.
+//!
+//! Runs in openraft's worker task on the raft thread, strictly serial. Apply
+//! goes to the state machine in chunks of what is ready; responders are
+//! completed after the chunk, so a completed proposal is visible to local
+//! reads. A checkpoint is what openraft calls "building a snapshot": only its
+//! position is used, to know how far the log may be purged.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{RaftSnapshotBuilder, Snapshot};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::error::StateMachineError;
+use crate::log_store::entry_codec;
+use crate::shared::{Shared, members_of};
+use crate::state_machine::{
+    Applied, Committed, Payload, SnapshotSink, SnapshotSource, StateMachine,
+};
+use crate::types::{
+    Entry, LogId, Membership, SnapshotMeta, StoredMembership, Tag, TypeConfig, hidden, shown,
+};
+
+/// The data of a snapshot, by where it is.
+pub(crate) enum SnapshotData {
+    /// A checkpoint: only its position matters.
+    Checkpoint,
+    /// On its way out.
+    Outgoing(Box<dyn SnapshotSource>),
+    /// Received completely.
+    Incoming(Box<dyn SnapshotSink>),
+}
+
+/// openraft's state machine around the server's.
+pub(crate) struct Applier<S> {
+    machine: Arc<Mutex<S>>,
+    shared: Arc<Shared>,
+    membership: Membership,
+    /// What the last checkpoint holds.
+    durable: Arc<Mutex<Applied>>,
+    control: Arc<ApplierControl>,
+    checkpoint_every: u64,
+    applied_since: u64,
+}
+
+/// The applier's side doors.
+#[derive(Debug, Default)]
+pub(crate) struct ApplierControl {
+    /// Told when enough was applied for a checkpoint.
+    pub(crate) checkpoint_due: Notify,
+    /// Set once openraft runs; before, it asks for the durable position only.
+    pub(crate) running: AtomicBool,
+}
+
+impl<S: StateMachine> Applier<S> {
+    pub(crate) fn new(
+        machine: S,
+        shared: Arc<Shared>,
+        control: Arc<ApplierControl>,
+        checkpoint_every: u64,
+    ) -> Self {
+        let applied = machine.applied();
+        shared.note_applied(applied.log_id.map_or(0, |id| id.index));
+        Self {
+            machine: Arc::new(Mutex::new(machine)),
+            shared,
+            membership: Membership::default(),
+            durable: Arc::new(Mutex::new(applied)),
+            control,
+            checkpoint_every: checkpoint_every.max(1),
+            applied_since: 0,
+        }
+    }
+
+    /// A place for a snapshot that is about to arrive.
+    pub(crate) fn receive(&mut self) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
+        self.machine.lock().receive()
+    }
+
+    fn apply_chunk(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
+        let mut committed = entries.iter().map(committed);
+        self.machine
+            .lock()
+            .apply(&mut committed)
+            .map_err(io::Error::other)?;
+        debug_assert!(
+            committed.next().is_none(),
+            "the state machine left entries unapplied"
+        );
+        for membership in entries.iter().filter_map(RaftEntry::get_membership) {
+            self.shared.note_members(&self.membership, &membership);
+            self.membership = membership;
+        }
+        self.shared.note_applied(shown(&last.log_id).index);
+        self.applied_since += entries.len() as u64;
+        if self.applied_since >= self.checkpoint_every {
+            self.applied_since = 0;
+            self.control.checkpoint_due.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Checkpoint;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let applied = self.machine.lock().applied();
+        let meta = meta_of(&applied)?;
+        self.membership = meta.last_membership.membership().clone();
+        Ok((meta.last_log_id, meta.last_membership))
+    }
+
+    async fn apply<T>(&mut self, entries: T) -> io::Result<()>
+    where
+        T: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(CHUNK_ENTRIES_MAX);
+        let mut batch = Vec::new();
+        let mut responders = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            for item in chunk {
+                let (entry, responder) = item?;
+                batch.push(entry);
+                responders.extend(responder);
+            }
+            self.apply_chunk(&batch)?;
+            batch.clear();
+            responders
+                .drain(..)
+                .for_each(|responder| responder.send(()));
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Checkpoint> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Checkpoint {
+        Checkpoint {
+            work: Some(self.machine.lock().checkpoint()).map(SyncFuture::new),
+            durable: Arc::clone(&self.durable),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        data: SnapshotData,
+    ) -> io::Result<()> {
+        let SnapshotData::Incoming(sink) = data else {
+            return Err(io::Error::other(
+                "only a received snapshot can be installed",
+            ));
+        };
+        let applied = applied_of(meta);
+        let machine = Arc::clone(&self.machine);
+        let installed = applied.clone();
+        // May write a lot: not on the raft thread. The worker waits, so calls
+        // to the state machine stay serial.
+        let install = move || machine.lock().install(installed, sink);
+        tokio::task::spawn_blocking(install)
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        let membership = meta.last_membership.membership().clone();
+        self.shared.note_members(&self.membership, &membership);
+        self.membership = membership;
+        self.shared
+            .note_applied(applied.log_id.map_or(0, |id| id.index));
+        *self.durable.lock() = applied;
+        self.applied_since = 0;
+        self.shared.metrics.snapshots_received.add(1);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<openraft::alias::SmSnapshotOf<TypeConfig, Self>>> {
+        if !self.control.running.load(Ordering::Acquire) {
+            // Start-up: openraft derives from this how far it may purge, so
+            // it must be what a crash cannot take away.
+            let meta = meta_of(&self.durable.lock().clone())?;
+            let known = meta.last_log_id.is_some();
+            return Ok(known.then_some(Snapshot {
+                meta,
+                snapshot: SnapshotData::Checkpoint,
+            }));
+        }
+        let source = self.machine.lock().snapshot().map_err(io::Error::other)?;
+        let meta = meta_of(&source.applied())?;
+        if meta.last_log_id.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Snapshot {
+            meta,
+            snapshot: SnapshotData::Outgoing(source),
+        }))
+    }
+}
+
+/// A checkpoint in progress.
+pub(crate) struct Checkpoint {
+    work: Option<SyncFuture>,
+    durable: Arc<Mutex<Applied>>,
+    shared: Arc<Shared>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(
+        &mut self,
+    ) -> io::Result<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>> {
+        let work = self
+            .work
+            .take()
+            .ok_or_else(|| io::Error::other("checkpoint taken twice"))?;
+        let applied = work.into_inner().await.map_err(io::Error::other)?;
+        let meta = meta_of(&applied)?;
+        *self.durable.lock() = applied;
+        self.shared.metrics.checkpoints.add(1);
+        Ok(Snapshot {
+            meta,
+            snapshot: SnapshotData::Checkpoint,
+        })
+    }
+}
+
+/// Makes a future that is only ever taken out whole shareable between threads.
+struct SyncFuture(Mutex<CheckpointFuture>);
+
+type CheckpointFuture =
+    futures_util::future::BoxFuture<'static, Result<Applied, StateMachineError>>;
+
+impl SyncFuture {
+    fn new(future: CheckpointFuture) -> Self {
+        Self(Mutex::new(future))
+    }
+
+    fn into_inner(self) -> CheckpointFuture {
+        self.0.into_inner()
+    }
+}
+
+fn committed(entry: &Entry) -> Committed {
+    let payload = match entry.body.tag {
+        Tag::Blank => Payload::Blank,
+        Tag::Normal => Payload::Normal(entry.body.bytes.clone()),
+        Tag::Membership => {
+            let membership = entry.get_membership().unwrap_or_default();
+            let members = members_of(&membership);
+            let stored = StoredMembership::new(Some(entry.log_id), membership);
+            Payload::Membership {
+                encoded: entry_codec::encode_stored_membership(&stored),
+                members,
+            }
+        }
+    };
+    Committed {
+        log_id: shown(&entry.log_id),
+        payload,
+    }
+}
+
+fn meta_of(applied: &Applied) -> io::Result<SnapshotMeta> {
+    let last_membership = match &applied.membership {
+        None => StoredMembership::default(),
+        Some(encoded) => entry_codec::decode_stored_membership(encoded)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+    };
+    Ok(SnapshotMeta {
+        last_log_id: applied.log_id.as_ref().and_then(hidden),
+        last_membership,
+    })
+}
+
+fn applied_of(meta: &SnapshotMeta) -> Applied {
+    Applied {
+        log_id: meta.last_log_id.as_ref().map(shown),
+        membership: Some(entry_codec::encode_stored_membership(&meta.last_membership)),
+    }
+}
+
+/// Entries per call of the state machine: bounds how long one call holds the
+/// raft thread.
+const CHUNK_ENTRIES_MAX: usize = 256;

@@ -1,0 +1,408 @@
+//! The raft thread: everything of openraft and the peers of one member on one
+//! current-thread runtime.
+//!
+//! Only batches cross to it: proposals, reads and commands arrive over bounded
+//! channels and are drained many at a time. Tasks live until the runtime is
+//! dropped at the end of `run`; the watchdog turns openraft's own end (a
+//! storage error, a panic of its core, issue #2116) into a stop of the member,
+//! because openraft itself would only answer every call with an error.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
+use openraft::{Raft, SnapshotPolicy};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::applier::{Applier, ApplierControl};
+use crate::config::Config;
+use crate::error::{Error, StopReason};
+use crate::forward::{Proposal, ReadRequest};
+use crate::incoming::Incoming;
+use crate::log_store::LogStore;
+use crate::membership;
+use crate::metrics::Metrics;
+use crate::network::Network;
+use crate::node::{LeaderHandler, Leadership};
+use crate::shared::Shared;
+use crate::state_machine::{SnapshotSink, StateMachine};
+use crate::transport::{self, Class, Identity, Link, Peers, Transport};
+use crate::types::{PeerNode, TypeConfig};
+
+/// What the tasks of a member share.
+pub(crate) struct Core<S: StateMachine> {
+    pub(crate) raft: Raft<TypeConfig, Applier<S>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peers: Peers,
+    pub(crate) log_store: LogStore,
+    pub(crate) handler: Arc<dyn LeaderHandler>,
+    pub(crate) config: Config,
+    pub(crate) reads: mpsc::Sender<ReadRequest>,
+    /// Held while a snapshot is being received.
+    pub(crate) snapshot_turn: tokio::sync::Mutex<()>,
+}
+
+/// Everything the thread starts from.
+pub(crate) struct Start<S> {
+    pub(crate) config: Config,
+    pub(crate) log_store: LogStore,
+    pub(crate) state_machine: S,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) handler: Arc<dyn LeaderHandler>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queues: Queues,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    /// Told once the member runs, or why it does not.
+    pub(crate) ready: oneshot::Sender<Result<Handles, Error>>,
+}
+
+/// The thread's ends of the channels.
+pub(crate) struct Queues {
+    pub(crate) proposals: mpsc::Receiver<Proposal>,
+    pub(crate) reads: mpsc::Receiver<ReadRequest>,
+    pub(crate) reads_sender: mpsc::Sender<ReadRequest>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+}
+
+/// What the handles need of openraft.
+pub(crate) struct Handles {
+    pub(crate) data: DataMetrics,
+}
+
+/// openraft's progress, readable from any thread.
+pub(crate) type DataMetrics =
+    openraft::alias::WatchReceiverOf<TypeConfig, openraft::metrics::RaftDataMetrics<TypeConfig>>;
+
+/// Rare requests of the server.
+pub(crate) enum Command {
+    Request {
+        payload: bytes::Bytes,
+        reply: oneshot::Sender<Result<bytes::Bytes, crate::error::ForwardError>>,
+    },
+    Membership {
+        change: crate::node::MembershipChange,
+        reply: oneshot::Sender<Result<(), crate::error::MembershipError>>,
+    },
+    Transfer {
+        target: Option<u64>,
+        timeout: Duration,
+        reply: oneshot::Sender<Result<(), crate::error::TransferError>>,
+    },
+}
+
+/// Body of the thread: runs the member until it is told to stop or stops by
+/// itself.
+pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
+    let Start {
+        config,
+        log_store,
+        state_machine,
+        transport,
+        handler,
+        shared,
+        ..
+    } = start;
+    let (queues, mut shutdown, ready) = (start.queues, start.shutdown, start.ready);
+    let peers = connect_peers(&config, &log_store, transport, &shared);
+    let control = Arc::new(ApplierControl::default());
+    let applier = Applier::new(
+        state_machine,
+        Arc::clone(&shared),
+        Arc::clone(&control),
+        config.snapshot_count,
+    );
+    let raft = match raft_config(&config) {
+        Err(error) => Err(error),
+        Ok(settings) => {
+            let network = Network::new(peers.clone());
+            let store = log_store.clone();
+            Raft::new(
+                config.member_id,
+                Arc::new(settings),
+                network,
+                store,
+                applier,
+            )
+            .await
+            .map_err(|error| Error::Raft(error.to_string()))
+        }
+    };
+    let raft = match raft {
+        Ok(raft) => raft,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    control.running.store(true, Ordering::Release);
+    let data = raft.data_metrics();
+    let core = Arc::new(Core {
+        raft,
+        shared: Arc::clone(&shared),
+        peers,
+        log_store,
+        handler,
+        config,
+        reads: queues.reads_sender,
+        snapshot_turn: tokio::sync::Mutex::new(()),
+    });
+    tokio::spawn(watch_server(Arc::clone(&core)));
+    tokio::spawn(transport::accept_loop(
+        Arc::clone(core.peers.shared()),
+        Incoming::new(Arc::clone(&core)),
+    ));
+    tokio::spawn(Arc::clone(&core).propose_loop(queues.proposals));
+    tokio::spawn(Arc::clone(&core).read_loop(queues.reads));
+    tokio::spawn(Arc::clone(&core).command_loop(queues.commands));
+    tokio::spawn(checkpoint_loop(Arc::clone(&core), control));
+    tokio::spawn(purge_loop(Arc::clone(&core)));
+    tokio::spawn(membership::upkeep_loop(Arc::clone(&core)));
+    let _ = ready.send(match core.bootstrap().await {
+        Ok(()) => Ok(Handles { data }),
+        Err(error) => Err(error),
+    });
+    let mut stop = shared.stop.subscribe();
+    tokio::select! {
+        _ = shutdown.wait_for(|requested| *requested) => shared.set_stopped(StopReason::Shutdown),
+        _ = stop.wait_for(Option::is_some) => {}
+    }
+    if let Err(error) = core.raft.shutdown().await {
+        tracing::error!(%error, "consensus did not stop cleanly");
+    }
+}
+
+impl<S: StateMachine> Core<S> {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        *self.shared.leadership.borrow()
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.leadership().is_leader
+    }
+
+    pub(crate) fn link(&self, member: u64, class: Class) -> Link {
+        self.peers.link(member, class, &self.shared.urls_of(member))
+    }
+
+    /// Asks the state machine for a place to spool a snapshot.
+    pub(crate) async fn receive_snapshot(&self) -> Result<Box<dyn SnapshotSink>, String> {
+        let sink = self.raft.with_state_machine(|applier: &mut Applier<S>| {
+            let sink = applier.receive();
+            Box::pin(std::future::ready(sink))
+        });
+        sink.await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Writes the first membership on a new log and starts an election where
+    /// waiting for the timeout would gain nothing.
+    async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
+        let fatal = |error: &dyn std::fmt::Display| Error::Raft(error.to_string());
+        let own = self.config.member_id;
+        if self.log_store.is_new() && !self.config.members.is_empty() {
+            let member = |member: &crate::config::Member| {
+                let node = PeerNode {
+                    name: member.name.clone(),
+                    peer_urls: member.peer_urls.clone(),
+                    is_learner: false,
+                };
+                (member.id, node)
+            };
+            let members: BTreeMap<u64, PeerNode> = self.config.members.iter().map(member).collect();
+            match self.raft.initialize(members).await {
+                // A peer was faster: its vote is in our log already.
+                Err(error) if error.api_error().is_some_and(is_not_allowed) => {}
+                result => result.map_err(|error| fatal(&error))?,
+            }
+        }
+        let voters = self.voters().await?;
+        if voters == [own] {
+            self.raft
+                .trigger()
+                .elect(false)
+                .await
+                .map_err(|error| fatal(&error))?;
+        } else if self.log_store.is_new() && voters.first() == Some(&own) {
+            tokio::spawn(Arc::clone(self).first_election());
+        }
+        Ok(())
+    }
+
+    /// The voters of the newest membership, ascending.
+    async fn voters(&self) -> Result<Vec<u64>, Error> {
+        let voters = self.raft.with_raft_state(|state| {
+            let voters = state.membership_state.effective().voter_ids();
+            voters.collect::<std::collections::BTreeSet<_>>()
+        });
+        let voters = voters
+            .await
+            .map_err(|error| Error::Raft(error.to_string()))?;
+        Ok(voters.into_iter().collect())
+    }
+
+    /// On a new cluster the member with the lowest id asks for votes until
+    /// somebody leads: nobody has to wait for a timeout. Each round is a
+    /// pre-vote, so it disturbs nothing when peers are not up yet.
+    async fn first_election(self: Arc<Self>) {
+        let mut leadership = self.shared.leadership.subscribe();
+        for _ in 0..FIRST_ELECTION_ROUNDS_MAX {
+            if self.raft.trigger().elect(true).await.is_err() {
+                return;
+            }
+            let led = leadership.wait_for(|leadership| leadership.leader.is_some());
+            if TypeConfig::timeout(FIRST_ELECTION_PAUSE, led).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+fn is_not_allowed(error: &openraft::errors::InitializeError<TypeConfig>) -> bool {
+    matches!(error, openraft::errors::InitializeError::NotAllowed(_))
+}
+
+fn connect_peers(
+    config: &Config,
+    log_store: &LogStore,
+    transport: Arc<dyn Transport>,
+    shared: &Arc<Shared>,
+) -> Peers {
+    let (stopping, refusing) = (Arc::clone(shared), Arc::clone(shared));
+    Peers::new(transport::PeersShared {
+        own: Identity {
+            cluster_id: config.cluster_id,
+            member_id: config.member_id,
+        },
+        transport,
+        timing: transport::Timing::new(config.heartbeat_interval, config.election_timeout),
+        pool: log_store.entry_pool().clone(),
+        metrics: Arc::clone(log_store.metrics()),
+        on_removed: Box::new(move || stopping.set_stopped(StopReason::Removed)),
+        is_removed: Box::new(move |member| refusing.is_removed(member)),
+    })
+}
+
+fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let heartbeat = millis(config.heartbeat_interval);
+    let election = millis(config.election_timeout);
+    let settings = openraft::Config {
+        cluster_name: format!("{:x}", config.cluster_id),
+        heartbeat_interval: heartbeat,
+        heartbeat_min_interval: Some(0),
+        election_timeout_min: (election / 2).max(heartbeat + 1),
+        election_timeout_max: election,
+        // Chunks have their own deadlines; this only bounds openraft's hint.
+        install_snapshot_timeout: 60_000,
+        max_payload_entries: 1024,
+        max_append_entries: Some(4096),
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: config.kept_entries_count,
+        purge_batch_size: (config.snapshot_count / 8).clamp(1, 1000),
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        quorum_loss_probe_interval: Some(election.saturating_mul(2)),
+        backoff: "20ms 50ms 100ms 200ms 400ms".into(),
+        ..Default::default()
+    };
+    settings
+        .validate()
+        .map_err(|error| Error::Config(error.to_string()))
+}
+
+/// Publishes who leads and the membership; ends the member when openraft ends.
+async fn watch_server<S: StateMachine>(core: Arc<Core<S>>) {
+    let mut server = core.raft.server_metrics();
+    let mut all = core.raft.metrics();
+    loop {
+        core.publish(&server.borrow_and_update().clone());
+        if let Err(fatal) = all.borrow_and_update().running_state.clone() {
+            core.shared
+                .set_stopped(StopReason::Fatal(fatal.to_string()));
+            return;
+        }
+        tokio::select! {
+            changed = server.changed() => {
+                if changed.is_err() {
+                    core.shared.set_stopped(StopReason::Fatal("consensus ended".into()));
+                    return;
+                }
+            }
+            fatal = all.wait_until(|metrics| metrics.running_state.is_err()) => {
+                if fatal.is_err() {
+                    core.shared.set_stopped(StopReason::Panicked);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<S: StateMachine> Core<S> {
+    fn publish(&self, server: &openraft::metrics::RaftServerMetrics<TypeConfig>) {
+        let leadership = Leadership {
+            leader: server.current_leader,
+            term: server.vote.leader_id.term,
+            is_leader: server.state.is_leader() && server.current_leader == Some(server.id),
+        };
+        let membership = server.membership_config.membership();
+        let changed = **self.shared.membership.read() != *membership;
+        if changed {
+            *self.shared.membership.write() = Arc::new(membership.clone());
+            self.peers
+                .retain(&membership.nodes().map(|(id, _)| *id).collect());
+        }
+        self.shared.leadership.send_if_modified(|current| {
+            let is_new = *current != leadership;
+            if current.leader != leadership.leader {
+                self.metrics().leader_changes.add(1);
+            }
+            *current = leadership;
+            is_new
+        });
+    }
+}
+
+/// Starts a checkpoint each time enough was applied.
+async fn checkpoint_loop<S: StateMachine>(core: Arc<Core<S>>, control: Arc<ApplierControl>) {
+    loop {
+        control.checkpoint_due.notified().await;
+        if core.raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// After each checkpoint purges by bytes what the entry bound left.
+async fn purge_loop<S: StateMachine>(core: Arc<Core<S>>) {
+    let mut data = core.raft.data_metrics();
+    let mut last = None;
+    loop {
+        let changed = data.wait_until(|data| data.snapshot != last).await;
+        let Ok(snapshot) = changed.map(|data| data.snapshot) else {
+            return;
+        };
+        last = snapshot;
+        let below = core.log_store.purge_below(core.config.kept_bytes_max);
+        let (Some(below), Some(snapshot)) = (below, snapshot) else {
+            continue;
+        };
+        let upto = below.min(snapshot.index);
+        if core.raft.trigger().purge_log(upto).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Pause between two rounds of the first election.
+const FIRST_ELECTION_PAUSE: Duration = Duration::from_millis(50);
+/// Rounds of the first election; afterwards the election timeout rules.
+const FIRST_ELECTION_ROUNDS_MAX: u32 = 100;

@@ -1,0 +1,111 @@
+//! Writing: appends, votes, truncation, purge, commit marks.
+//!
+//! Every method is awaited by openraft's core, so none blocks: only a vote is
+//! waited for, because it must be durable when `save_vote` returns.
+
+use std::io;
+
+use openraft::LogState;
+use openraft::alias::VoteOf;
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use quoin_wal::Position;
+
+use super::{LogStore, entry_codec};
+use crate::types::{Entry, LogId, TypeConfig};
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let state = self.shared.state.lock();
+        Ok(LogState {
+            last_purged_log_id: state.purged,
+            last_log_id: state.last,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> io::Result<()> {
+        let (sender, saved) = tokio::sync::oneshot::channel();
+        let done = Box::new(move |result| {
+            // The waiter is gone only when the member stops.
+            let _ = sender.send(result);
+        });
+        self.shared
+            .wal
+            .save_vote(entry_codec::encode_vote(vote), done);
+        saved
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        self.shared.state.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        self.shared
+            .wal
+            .save_committed(entry_codec::encode_committed(committed.as_ref()));
+        self.shared.state.lock().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.shared.state.lock().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let mut records = Vec::new();
+        {
+            let mut state = self.shared.state.lock();
+            for entry in entries {
+                records.push(entry_codec::to_wal(&entry));
+                state.last = Some(entry.log_id);
+                state
+                    .weights
+                    .push(entry.log_id.index, entry.weight() as u64);
+                state.cache.push(entry);
+            }
+        }
+        let done = Box::new(move |result: Result<(), quoin_wal::Error>| {
+            callback.io_completed(result.map_err(io::Error::other));
+        });
+        self.shared.wal.append(&records, done);
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let index = last.map(|id| id.index);
+        {
+            let mut state = self.shared.state.lock();
+            state.cache.truncate_after(index);
+            state.weights.truncate_after(index);
+            state.last = last.or(state.purged);
+        }
+        self.shared.wal.truncate_after(index);
+        Ok(())
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        {
+            let mut state = self.shared.state.lock();
+            state.cache.purge_to(upto.index);
+            state.weights.purge_to(upto.index);
+            state.purged = state.purged.max(Some(upto));
+            state.last = state.last.max(state.purged);
+        }
+        self.shared.note_purged(upto.index);
+        self.shared.wal.purge_to(Position {
+            index: upto.index,
+            term: upto.leader_id.term,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! What both sides of the thread boundary see: the raft thread writes, the
+//! server reads. Nothing here blocks the raft thread for longer than a copy.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::config::Member;
+use crate::error::StopReason;
+use crate::metrics::Metrics;
+use crate::node::Leadership;
+use crate::types::Membership;
+
+/// State of a member that its handles read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) member_id: u64,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) stop: watch::Sender<Option<StopReason>>,
+    /// True once the thread has ended and the log is closed.
+    pub(crate) ended: watch::Sender<bool>,
+    /// Shown index of the last applied entry; 0 for none.
+    pub(crate) applied: AtomicU64,
+    /// The newest membership in the log.
+    pub(crate) membership: RwLock<Arc<Membership>>,
+    /// Members that were in an applied membership and no longer are.
+    removed: Mutex<HashSet<u64>>,
+}
+
+impl Shared {
+    pub(crate) fn new(member_id: u64, metrics: Arc<Metrics>, removed: &[u64]) -> Self {
+        Self {
+            member_id,
+            metrics,
+            leadership: watch::channel(Leadership::default()).0,
+            stop: watch::channel(None).0,
+            ended: watch::channel(false).0,
+            applied: AtomicU64::new(0),
+            membership: RwLock::default(),
+            removed: Mutex::new(removed.iter().copied().collect()),
+        }
+    }
+
+    /// Records why the member stopped; the first reason stays.
+    pub(crate) fn set_stopped(&self, reason: StopReason) {
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(reason);
+            }
+            first
+        });
+    }
+
+    pub(crate) fn note_applied(&self, shown_index: u64) {
+        self.applied.store(shown_index, Ordering::Release);
+    }
+
+    /// A membership was applied: whoever left is removed for good, because
+    /// member ids are never used again.
+    pub(crate) fn note_members(&self, before: &Membership, after: &Membership) {
+        let now: BTreeSet<u64> = after.nodes().map(|(id, _)| *id).collect();
+        let mut removed = self.removed.lock();
+        removed.extend(
+            before
+                .nodes()
+                .map(|(id, _)| *id)
+                .filter(|id| !now.contains(id)),
+        );
+        removed.retain(|id| !now.contains(id));
+    }
+
+    pub(crate) fn is_removed(&self, member: u64) -> bool {
+        self.removed.lock().contains(&member)
+    }
+
+    pub(crate) fn urls_of(&self, member: u64) -> Vec<String> {
+        let membership = Arc::clone(&self.membership.read());
+        membership
+            .get_node(&member)
+            .map(|node| node.peer_urls.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// The members of a membership as the server sees them.
+pub(crate) fn members_of(membership: &Membership) -> Vec<Member> {
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let member = |(id, node): (&u64, &crate::types::PeerNode)| Member {
+        id: *id,
+        name: node.name.clone(),
+        peer_urls: node.peer_urls.clone(),
+        is_learner: node.is_learner && !voters.contains(id),
+    };
+    membership.nodes().map(member).collect()
+}

@@ -1,0 +1,161 @@
+//! A state machine of named registers. Its disk is a shared cell, so that a
+//! restart finds the last checkpoint and nothing newer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+
+use crate::{
+    Applied, Committed, Durable, Payload, SnapshotSink, SnapshotSource, StateMachine,
+    StateMachineError,
+};
+
+/// State and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) applied: Applied,
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+/// Views of a member's register that a test may look at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// What a crash leaves.
+    pub(crate) checkpoint: Arc<Mutex<Image>>,
+    /// What local reads see.
+    pub(crate) live: Arc<Mutex<Image>>,
+}
+
+/// Payloads are `name=value`.
+pub(crate) struct Register {
+    disk: Disk,
+    durable: Option<Durable>,
+}
+
+impl Register {
+    /// Recovers from the checkpoint.
+    pub(crate) fn open(disk: Disk, durable: Option<Durable>) -> Self {
+        *disk.live.lock() = disk.checkpoint.lock().clone();
+        Self { disk, durable }
+    }
+}
+
+impl StateMachine for Register {
+    fn applied(&self) -> Applied {
+        self.disk.live.lock().applied.clone()
+    }
+
+    fn apply(
+        &mut self,
+        entries: &mut dyn Iterator<Item = Committed>,
+    ) -> Result<(), StateMachineError> {
+        let mut live = self.disk.live.lock();
+        for Committed { log_id, payload } in entries {
+            let expected = live.applied.log_id.map_or(1, |id| id.index + 1);
+            assert!(
+                log_id.index == expected,
+                "applied {log_id:?}, expected {expected}"
+            );
+            match payload {
+                Payload::Blank => {}
+                Payload::Normal(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+                    live.values.insert(name.to_owned(), value.to_owned());
+                }
+                Payload::Membership { encoded, .. } => live.applied.membership = Some(encoded),
+            }
+            live.applied.log_id = Some(log_id);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> BoxFuture<'static, Result<Applied, StateMachineError>> {
+        let image = self.disk.live.lock().clone();
+        let (disk, durable) = (self.disk.clone(), self.durable.clone());
+        async move {
+            let index = image.applied.log_id.map_or(0, |id| id.index);
+            let wait = move || durable.map_or(Ok(()), |durable| durable.wait_for(index));
+            tokio::task::spawn_blocking(wait)
+                .await
+                .unwrap()
+                .map_err(StateMachineError::new)?;
+            let applied = image.applied.clone();
+            *disk.checkpoint.lock() = image;
+            Ok(applied)
+        }
+        .boxed()
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, StateMachineError> {
+        let image = self.disk.live.lock().clone();
+        let rows = image.values.into_iter().collect::<Vec<_>>().into_iter();
+        Ok(Box::new(Source {
+            applied: image.applied,
+            rows,
+        }))
+    }
+
+    fn receive(&mut self) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
+        Ok(Box::new(Sink::default()))
+    }
+
+    fn install(
+        &mut self,
+        applied: Applied,
+        sink: Box<dyn SnapshotSink>,
+    ) -> Result<(), StateMachineError> {
+        let sink = sink
+            .into_any()
+            .downcast::<Sink>()
+            .map_err(|_| StateMachineError::new("sink"))?;
+        let mut values = BTreeMap::new();
+        for row in String::from_utf8_lossy(&sink.bytes).lines() {
+            let (name, value) = row.split_once('=').unwrap_or((row, ""));
+            values.insert(name.to_owned(), value.to_owned());
+        }
+        let image = Image { applied, values };
+        *self.disk.checkpoint.lock() = image.clone();
+        *self.disk.live.lock() = image;
+        Ok(())
+    }
+}
+
+struct Source {
+    applied: Applied,
+    rows: std::vec::IntoIter<(String, String)>,
+}
+
+impl SnapshotSource for Source {
+    fn applied(&self) -> Applied {
+        self.applied.clone()
+    }
+
+    fn next_chunk(&mut self) -> Result<Option<Bytes>, StateMachineError> {
+        let mut chunk = String::new();
+        for (name, value) in self.rows.by_ref().take(1000) {
+            chunk.push_str(&format!("{name}={value}\n"));
+        }
+        Ok((!chunk.is_empty()).then(|| chunk.into()))
+    }
+}
+
+#[derive(Default)]
+struct Sink {
+    bytes: Vec<u8>,
+}
+
+impl SnapshotSink for Sink {
+    fn write(&mut self, chunk: Bytes) -> Result<(), StateMachineError> {
+        self.bytes.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
+        self
+    }
+}

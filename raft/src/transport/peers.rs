@@ -1,0 +1,95 @@
+//! All dialled connections of a member, by peer and class.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{Class, Identity, Link, Transport};
+use crate::log_store::entry_pool::EntryPool;
+use crate::metrics::Metrics;
+
+/// When a silent connection is asked and when it is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Limit of connecting and greeting.
+    pub(crate) connect_timeout: Duration,
+    /// How often silence is looked at.
+    pub(crate) ping_interval: Duration,
+    /// Silence, while answers are due, after which the connection is dropped.
+    pub(crate) dead_after: Duration,
+    /// Silence after which an idle connection is pinged.
+    pub(crate) keepalive: Duration,
+}
+
+impl Timing {
+    /// Derives the limits from the timing of the cluster.
+    pub(crate) fn new(heartbeat_interval: Duration, election_timeout: Duration) -> Self {
+        Self {
+            connect_timeout: election_timeout,
+            ping_interval: heartbeat_interval,
+            dead_after: election_timeout,
+            keepalive: election_timeout * 4,
+        }
+    }
+}
+
+/// The links of one member; clones share them.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    shared: Arc<Shared>,
+    links: Arc<Mutex<HashMap<(u64, Class), Link>>>,
+}
+
+impl Peers {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            links: Arc::default(),
+        }
+    }
+
+    /// The link to a peer; it connects on first use.
+    pub(crate) fn link(&self, peer: u64, class: Class, urls: &[String]) -> Link {
+        let mut links = self.links.lock();
+        if let Some(link) = links.get(&(peer, class)) {
+            link.set_urls(urls);
+            return link.clone();
+        }
+        let link = Link::spawn(Arc::clone(&self.shared), peer, class, urls.to_vec());
+        links.insert((peer, class), link.clone());
+        link
+    }
+
+    /// Closes the links to members that are not in `members`.
+    pub(crate) fn retain(&self, members: &BTreeSet<u64>) {
+        self.links
+            .lock()
+            .retain(|(peer, _), _| members.contains(peer));
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peers of {:x}", self.shared.own.member_id)
+    }
+}
+
+/// What every connection of a member needs.
+pub(crate) struct Shared {
+    pub(crate) own: Identity,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) timing: Timing,
+    pub(crate) pool: EntryPool,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Called when a peer says that this member was removed.
+    pub(crate) on_removed: Box<dyn Fn() + Send + Sync>,
+    /// Tells whether a peer is known to be removed.
+    pub(crate) is_removed: Box<dyn Fn(u64) -> bool + Send + Sync>,
+}
