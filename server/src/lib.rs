@@ -12,5 +12,8 @@ pub mod telemetry;
 pub mod watch;
 
 mod alarm;
+mod apply;
+pub mod bootstrap;
 mod cluster;
+mod duties;
 mod proposal;

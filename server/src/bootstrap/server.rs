@@ -23,7 +23,7 @@ use crate::{
     proposal::{
         Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry,
     },
-    service::{Context, HeaderSource, LeaderCalls, LeaseIds, RequestLimits, Router, WatchService},
+    service::{Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router, WatchService},
     telemetry::metrics::Metrics,
     watch::Hub,
 };
@@ -205,7 +205,7 @@ impl Plan {
         let context = self.context(config, &stores, &node, leader.clone(), &tasks);
         self.leader_calls.open(context.gate.clone());
         let failure = spawn_duties(config, &context, &tasks);
-        let watch = WatchService::new(self.hub.clone(), context.header.clone(), leadership::signal(&tasks, leader), config.election_timeout);
+        let watch = self.watch_service(config, &context, &tasks);
         let probe = ServerProbe::new(context.clone());
         let http = ops::endpoints(Arc::new(probe), Arc::clone(&self.metrics), config);
         let attributes = MemberAttributes {
@@ -224,6 +224,29 @@ impl Plan {
             http,
             failure,
             metrics: self.metrics,
+        }
+    }
+
+    fn watch_service(
+        &self,
+        config: &ServerConfig,
+        context: &Context,
+        tasks: &TaskSet,
+    ) -> WatchService {
+        let hub = self.hub.clone();
+        tasks.spawn("watch hub", async move { hub.run().await });
+        let leader_loss = LeaderLoss::new();
+        let leader = context.leader.clone();
+        let has_leader = move || leader.borrow().leader.is_some();
+        tasks.spawn("leader loss", leader_loss.clone().run(config.election_timeout, has_leader));
+        let header = context.header.clone();
+        WatchService {
+            hub: self.hub.clone(),
+            header: Arc::new(move |revision| header.with_revision(revision)),
+            // There is no authentication yet, so everybody may watch.
+            authorize: Arc::new(|_metadata, _extensions, _key, _range_end| Ok(())),
+            leader_loss,
+            progress_interval: config.watch_progress_notify_interval,
         }
     }
 

@@ -1,4 +1,29 @@
 //! The gRPC services: decode, check, hand down, shape the reply.
+//!
+//! One file per service of the API. [`Router`] finds the service of a
+//! request; [`status`] has every error a client can see, [`validate`] what is
+//! wrong with a request before anything is done, [`Context`] what services
+//! stand on.
 
+mod cluster;
+mod context;
+mod header;
+mod health;
+mod kv;
+mod lease;
+mod lease_id;
+mod leader_calls;
+mod maintenance;
+mod quota;
+mod range_stream;
+mod router;
 pub(crate) mod status;
-pub(crate) mod watch;
+mod validate;
+mod watch;
+
+pub(crate) use context::{Context, RequestLimits};
+pub(crate) use header::HeaderSource;
+pub(crate) use leader_calls::LeaderCalls;
+pub(crate) use lease_id::LeaseIds;
+pub(crate) use router::Router;
+pub(crate) use watch::{LeaderLoss, WatchService};
