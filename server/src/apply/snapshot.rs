@@ -66,12 +66,12 @@ pub(super) fn source(backend: &Backend) -> Result<Box<dyn SnapshotSource>, State
 
 /// A snapshot on its way in.
 struct Incoming {
-    stage: backend::Stage,
+    stage: backend::Staging,
 }
 
 impl SnapshotSink for Incoming {
     fn write(&mut self, chunk: Bytes) -> Result<(), StateMachineError> {
-        self.stage.write(chunk).map_err(failed)
+        self.stage.write(&chunk).map_err(failed)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {

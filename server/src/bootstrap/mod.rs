@@ -8,6 +8,7 @@
 
 mod identity;
 mod leadership;
+mod metrics;
 mod probe;
 mod server;
 mod stores;

@@ -19,7 +19,7 @@ use crate::{
     duties,
     listener::{self, Bound, BoundListeners, Options, Serving},
     mvcc,
-    ops,
+    ops::{self, Endpoints, HttpHandler},
     proposal::{
         Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry,
     },
@@ -79,10 +79,10 @@ pub struct Server {
     /// Client sockets, until the member is ready to serve them.
     client: Vec<Bound>,
     router: Router,
-    http: Arc<dyn ops::HttpHandler>,
+    client_http: Arc<dyn HttpHandler>,
+    metrics_http: Arc<dyn HttpHandler>,
     /// A background duty failed in a way that must stop the process.
     failure: watch::Receiver<Option<String>>,
-    metrics: Arc<Metrics>,
 }
 
 /// Opens everything below `config` and starts the member.
@@ -207,7 +207,11 @@ impl Plan {
         let failure = spawn_duties(config, &context, &tasks);
         let watch = self.watch_service(config, &context, &tasks);
         let probe = ServerProbe::new(context.clone());
-        let http = ops::endpoints(Arc::new(probe), Arc::clone(&self.metrics), config);
+        super::metrics::connect(&self.metrics, &context, &self.registry, &self.hub);
+        let probe: Arc<dyn ops::Probe> = Arc::new(probe);
+        let client_http =
+            Endpoints::client_port(config, Arc::clone(&probe), Arc::clone(&self.metrics), None);
+        let metrics_http = Endpoints::metrics_port(probe, Arc::clone(&self.metrics));
         let attributes = MemberAttributes {
             member_id: self.identity.member_id,
             name: config.name.clone(),
@@ -215,15 +219,15 @@ impl Plan {
         };
         Server {
             node,
-            router: Router::new(context.clone(), watch),
+            router: Router::new(context.clone(), watch, Arc::clone(&self.metrics)),
             context,
             serving: Serving::new(Options::from_config(config)),
             tasks,
             attributes,
             client,
-            http,
+            client_http: Arc::new(client_http),
+            metrics_http: Arc::new(metrics_http),
             failure,
-            metrics: self.metrics,
         }
     }
 
@@ -399,7 +403,7 @@ impl Server {
         duties::publish_attributes(&context.proposer, &context.cluster, attributes).await;
         for bound in self.client.drain(..) {
             let url = bound.url.as_str().to_owned();
-            let served = self.serving.serve(bound, self.router.clone(), Arc::clone(&self.http));
+            let served = self.serving.serve(bound, self.router.clone(), Arc::clone(&self.client_http));
             served.map_err(|source| StartError::Serve { url, source })?;
         }
         Ok(())
@@ -408,7 +412,7 @@ impl Server {
     fn serve_metrics(&self, listeners: Vec<Bound>) -> Result<(), StartError> {
         for bound in listeners {
             let url = bound.url.as_str().to_owned();
-            let served = self.serving.serve_http(bound, Arc::clone(&self.http));
+            let served = self.serving.serve_http(bound, Arc::clone(&self.metrics_http));
             served.map_err(|source| StartError::Serve { url, source })?;
         }
         Ok(())

@@ -18,6 +18,8 @@ use quoin_proto::server::{
 use tonic::{Code, Status, body::Body};
 use tower_service::Service;
 
+use crate::telemetry::metrics::Metrics;
+
 use super::{
     Context, cluster::ClusterService, health::HealthService, kv::KvService, lease::LeaseService,
     maintenance::MaintenanceService, status, watch::WatchService,
@@ -48,11 +50,12 @@ struct Services {
     context: Context,
     /// Largest message taken from a client, bytes.
     message_bytes_max: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Router {
     /// Services over `context`.
-    pub(crate) fn new(context: Context, watch: WatchService) -> Self {
+    pub(crate) fn new(context: Context, watch: WatchService, metrics: Arc<Metrics>) -> Self {
         let limit = context.limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
         let services = Services {
             kv: KvServer::new(KvService::new(context.clone()))
@@ -69,6 +72,7 @@ impl Router {
             health: HealthServer::new(HealthService::default()),
             context,
             message_bytes_max: limit,
+            metrics,
         };
         Self { services: Arc::new(services) }
     }
@@ -136,20 +140,36 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.route(request) {
-            Ok(response) => {
-                let limit = self.services.message_bytes_max;
-                Box::pin(async move {
-                    let Ok(mut response) = response.await;
-                    if let Some(status) = translate_transport_error(&response, limit) {
-                        response = status.into_http();
-                    }
-                    Ok(response)
-                })
-            }
-            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        let counters = self.services.metrics.grpc.method(request.uri().path()).cloned();
+        if let Some(counters) = &counters {
+            counters.started_total.inc();
         }
+        let routed = self.route(request);
+        let limit = self.services.message_bytes_max;
+        Box::pin(async move {
+            let response = match routed {
+                Ok(response) => {
+                    let Ok(response) = response.await;
+                    match translate_transport_error(&response, limit) {
+                        Some(status) => status.into_http(),
+                        None => response,
+                    }
+                }
+                Err(status) => status.into_http(),
+            };
+            if let Some(counters) = &counters {
+                counters.handled(refusal_code(&response));
+            }
+            Ok(response)
+        })
     }
+}
+
+/// The status code of a reply that is refused at once; what is not has its
+/// status in trailers, and counts as answered.
+fn refusal_code(response: &Response<Body>) -> usize {
+    let code = response.headers().get(Status::GRPC_STATUS);
+    code.and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(Code::Ok as usize)
 }
 
 /// tonic reports a message above the limit in words of its own; clients of
