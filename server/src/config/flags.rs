@@ -163,6 +163,7 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Urls => Url::parse_list(value)
             .map(drop)
             .map_err(|error| error.to_string()),
+        Kind::Origins => check_origins(value),
         Kind::Word(words) if words.contains(&value) => Ok(()),
         Kind::Word(_) => Err("invalid value".to_owned()),
         Kind::QuotedWord(words) if words.contains(&value) => Ok(()),
@@ -171,6 +172,17 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Level => Err(format!("unrecognized level: \"{value}\"")),
         Kind::Gates => FeatureGates::parse(value).map(drop),
     }
+}
+
+fn check_origins(value: &str) -> Result<(), String> {
+    let urls = value
+        .split(',')
+        .filter(|origin| origin.trim() != "*")
+        .collect::<Vec<_>>()
+        .join(",");
+    Url::parse_list(&urls)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 fn integer_reason(error: IntegerError) -> String {

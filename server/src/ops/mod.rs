@@ -4,8 +4,17 @@
 //! Raft or storage. Paths, texts and status codes are those of etcd 3.7. None
 //! of it is on a hot path: bodies are boxed and whole.
 
+mod access;
+mod checks;
+mod debug;
+mod endpoints;
+mod health;
 mod http;
+mod metrics;
 mod probe;
+mod respond;
+mod version;
 
 pub use self::http::{BoxError, HttpBody, HttpHandler, HttpRequest, HttpResponse, full_body};
+pub use endpoints::Endpoints;
 pub use probe::{Alarm, Probe, ProbeFuture, Versions};

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Duration,
     /// Comma-separated member URLs.
     Urls,
+    /// Comma-separated origins, each a URL or `*`.
+    Origins,
     /// One of these words.
     Word(&'static [&'static str]),
     /// One of these words, where the refusal repeats the value.
