@@ -30,6 +30,8 @@ pub struct WalConfig {
     pub segment_bytes: u64,
     /// Segments prepared ahead and kept for recycling.
     pub spare_segments_count: usize,
+    /// Skip every fsync: power loss then loses acknowledged writes.
+    pub unsafe_no_fsync: bool,
 }
 
 impl WalConfig {
@@ -39,6 +41,7 @@ impl WalConfig {
             directory,
             segment_bytes: 64 << 20,
             spare_segments_count: 1,
+            unsafe_no_fsync: false,
         }
     }
 }

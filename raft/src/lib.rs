@@ -38,6 +38,8 @@ pub use log_store::entry_pool::{EntryBuffer, EntryPool};
 pub use log_store::{Durable, LogStore};
 pub use metrics::{Counter, Metrics};
 pub use node::{LeaderHandler, Leadership, MembershipChange, Node, Status};
+/// Upper bounds, in microseconds, of the WAL's sync histogram.
+pub use quoin_wal::FSYNC_BUCKET_BOUNDS;
 pub use state_machine::{
     Applied, Committed, LogId, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };

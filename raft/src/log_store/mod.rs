@@ -64,6 +64,7 @@ impl LogStore {
         wal.segment_bytes = config.wal.segment_bytes;
         wal.first_segment_bytes = wal.first_segment_bytes.min(wal.segment_bytes);
         wal.spare_segments_count = config.wal.spare_segments_count;
+        wal.unsafe_no_fsync = config.wal.unsafe_no_fsync;
         // Recent entries are in our cache; the log keeps what is not durable.
         wal.tail_bytes_max = WAL_TAIL_BYTES_MAX;
         let (wal, recovery) = Log::open(storage, wal)?;

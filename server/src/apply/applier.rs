@@ -5,8 +5,7 @@ use std::sync::Arc;
 use quoin_proto::{
     etcdserverpb::{
         AlarmMember, AlarmRequest, AlarmType, CompactionRequest, LeaseCheckpointRequest,
-        LeaseGrantRequest, LeaseRevokeRequest, TxnRequest, alarm_request::AlarmAction,
-        request_op,
+        LeaseGrantRequest, LeaseRevokeRequest, TxnRequest, alarm_request::AlarmAction, request_op,
     },
     quoinpb::{ClusterVersion, Command, MemberAttributes, command::Request},
 };
@@ -65,7 +64,11 @@ pub(super) struct EntryContext<'a> {
 impl EntryContext<'_> {
     /// Whether the pairs that a change replaces are worth reading.
     pub(super) fn previous(&self, wanted: bool) -> Previous {
-        if wanted && self.reply { Previous::Return } else { Previous::Skip }
+        if wanted && self.reply {
+            Previous::Return
+        } else {
+            Previous::Skip
+        }
     }
 
     /// Ends one request: its changes get their revision and their leases.
@@ -97,12 +100,18 @@ impl Applier {
                 let reader = FrameReader::open(frame).map_err(at(index))?;
                 let id = reader.id();
                 let reply = self.parts.registry.is_awaited(id);
-                let mut context = EntryContext { tx: &mut tx, commits: Vec::new(), reply };
+                let mut context = EntryContext {
+                    tx: &mut tx,
+                    commits: Vec::new(),
+                    reply,
+                };
                 let mut replies = Vec::new();
                 for command in reader {
                     let outcome = self.apply_command(&mut context, command.map_err(at(index))?);
                     if let Err(ApplyError::Store { reason }) = &outcome {
-                        return Err(StateMachineError::new(format!("log entry {index}: {reason}")));
+                        return Err(StateMachineError::new(format!(
+                            "log entry {index}: {reason}"
+                        )));
                     }
                     if reply {
                         replies.push(outcome);
@@ -141,7 +150,9 @@ impl Applier {
     }
 
     fn apply_command(&self, context: &mut EntryContext<'_>, command: Command) -> Reply {
-        let Some(request) = command.request else { return Err(ApplyError::Unknown) };
+        let Some(request) = command.request else {
+            return Err(ApplyError::Unknown);
+        };
         self.refuse_under_alarm(&request)?;
         let parts = &self.parts;
         match request {
@@ -154,7 +165,11 @@ impl Applier {
             }
             Request::Txn(request) => {
                 let outcome = txn::apply(context, &parts.lessor, &request).map(Outcome::Txn);
-                if puts_something(&request) { self.answer_over_quota(outcome) } else { outcome }
+                if puts_something(&request) {
+                    self.answer_over_quota(outcome)
+                } else {
+                    outcome
+                }
             }
             Request::Compaction(request) => self.compact(context, &request),
             Request::LeaseGrant(request) => {
@@ -197,15 +212,23 @@ impl Applier {
     /// A command that took a member over its quota is applied all the same,
     /// but its client is told.
     fn answer_over_quota(&self, outcome: Reply) -> Reply {
-        let Some(quota) = self.parts.quota_bytes else { return outcome };
+        let Some(quota) = self.parts.quota_bytes else {
+            return outcome;
+        };
         let full = self.parts.backend.sizes().allocated_bytes >= quota;
-        if full && outcome.is_ok() { Err(ApplyError::NoSpace) } else { outcome }
+        if full && outcome.is_ok() {
+            Err(ApplyError::NoSpace)
+        } else {
+            outcome
+        }
     }
 
     fn compact(&self, context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
         context.tx.compact(request.revision).map_err(kv::refused)?;
         self.parts.compaction.schedule(request.revision);
-        Ok(Outcome::Compaction { revision: context.tx.current() })
+        Ok(Outcome::Compaction {
+            revision: context.tx.current(),
+        })
     }
 
     fn grant(&self, context: &mut EntryContext<'_>, request: &LeaseGrantRequest) -> Reply {
@@ -217,17 +240,25 @@ impl Applier {
         })?;
         write_lease_row(context, &granted.row);
         let revision = context.tx.current();
-        Ok(Outcome::LeaseGrant { id: request.id, ttl: granted.ttl, revision })
+        Ok(Outcome::LeaseGrant {
+            id: request.id,
+            ttl: granted.ttl,
+            revision,
+        })
     }
 
     fn revoke(&self, context: &mut EntryContext<'_>, request: &LeaseRevokeRequest) -> Reply {
         let lessor = &self.parts.lessor;
-        let revoked = lessor.revoke(request.id).map_err(|_| ApplyError::LeaseNotFound)?;
+        let revoked = lessor
+            .revoke(request.id)
+            .map_err(|_| ApplyError::LeaseNotFound)?;
         for key in revoked.keys {
             kv::delete_key(context, key)?;
         }
         write_lease_row(context, &revoked.row);
-        Ok(Outcome::LeaseRevoke { revision: context.end(lessor) })
+        Ok(Outcome::LeaseRevoke {
+            revision: context.end(lessor),
+        })
     }
 
     fn checkpoint_leases(
@@ -237,7 +268,10 @@ impl Applier {
     ) -> Reply {
         for checkpoint in &request.checkpoints {
             // A lease revoked meanwhile needs no checkpoint.
-            let row = self.parts.lessor.checkpoint(checkpoint.id, checkpoint.remaining_ttl);
+            let row = self
+                .parts
+                .lessor
+                .checkpoint(checkpoint.id, checkpoint.remaining_ttl);
             if let Ok(row) = row {
                 write_lease_row(context, &row);
             }
@@ -247,23 +281,33 @@ impl Applier {
 
     fn alarm(&self, context: &mut EntryContext<'_>, request: &AlarmRequest) -> Reply {
         let (alarms, revision) = (&self.parts.alarms, context.tx.current());
-        let subject = AlarmMember { member_id: request.member_id, alarm: request.alarm };
+        let subject = AlarmMember {
+            member_id: request.member_id,
+            alarm: request.alarm,
+        };
         let listed = match AlarmAction::try_from(request.action) {
             Ok(AlarmAction::Get) => alarms.list(request.alarm),
             Ok(AlarmAction::Activate) if request.alarm == AlarmType::None as i32 => Vec::new(),
             Ok(AlarmAction::Activate) => {
                 alarms.activate(&subject);
-                context.tx.put_row(Table::Alarm, &alarm::row_key(&subject), &[]);
+                context
+                    .tx
+                    .put_row(Table::Alarm, &alarm::row_key(&subject), &[]);
                 vec![subject]
             }
             Ok(AlarmAction::Deactivate) if alarms.deactivate(&subject) => {
-                context.tx.delete_row(Table::Alarm, &alarm::row_key(&subject));
+                context
+                    .tx
+                    .delete_row(Table::Alarm, &alarm::row_key(&subject));
                 vec![subject]
             }
             Ok(AlarmAction::Deactivate) => Vec::new(),
             Err(_) => return Err(ApplyError::Unknown),
         };
-        Ok(Outcome::Alarm { alarms: listed, revision })
+        Ok(Outcome::Alarm {
+            alarms: listed,
+            revision,
+        })
     }
 
     fn publish(&self, context: &mut EntryContext<'_>, attributes: MemberAttributes) -> Reply {
@@ -274,7 +318,11 @@ impl Applier {
     }
 
     fn decide_version(&self, context: &mut EntryContext<'_>, decided: ClusterVersion) -> Reply {
-        context.tx.put_row(Table::Cluster, cluster::VERSION_ROW, decided.version.as_bytes());
+        context.tx.put_row(
+            Table::Cluster,
+            cluster::VERSION_ROW,
+            decided.version.as_bytes(),
+        );
         self.parts.cluster.decide_version(decided.version);
         Ok(Outcome::Done)
     }

@@ -73,7 +73,10 @@ async fn carry_out(store: &Store, pace: Pace) {
                 removed += removed_count;
                 tokio::time::sleep(pace.pause).await;
             }
-            CompactionProgress::Finished { compact_revision, removed_count } => {
+            CompactionProgress::Finished {
+                compact_revision,
+                removed_count,
+            } => {
                 removed += removed_count;
                 tracing::info!(
                     compact_revision,

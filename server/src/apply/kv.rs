@@ -17,7 +17,10 @@ use crate::{
 /// A header with nothing but a revision; the rest is added where the reply
 /// is to be sent, and left out inside a transaction.
 pub(super) fn revision_only(revision: i64) -> Option<ResponseHeader> {
-    Some(ResponseHeader { revision, ..Default::default() })
+    Some(ResponseHeader {
+        revision,
+        ..Default::default()
+    })
 }
 
 /// A put as a request of its own.
@@ -43,7 +46,13 @@ pub(super) fn check_put(
         return Err(ApplyError::LeaseNotFound);
     }
     let keeps = request.ignore_value || request.ignore_lease;
-    if keeps && context.tx.key_info(&request.key).map_err(refused)?.is_none() {
+    if keeps
+        && context
+            .tx
+            .key_info(&request.key)
+            .map_err(refused)?
+            .is_none()
+    {
         return Err(ApplyError::KeyNotFound);
     }
     Ok(())
@@ -66,8 +75,14 @@ pub(super) fn put_one(
         }
     }
     let previous = context.previous(request.prev_kv);
-    let prev_kv = context.tx.put(request.key.clone(), &value, lease, previous).map_err(refused)?;
-    Ok(raw::PutResponse { header: None, prev_kv })
+    let prev_kv = context
+        .tx
+        .put(request.key.clone(), &value, lease, previous)
+        .map_err(refused)?;
+    Ok(raw::PutResponse {
+        header: None,
+        prev_kv,
+    })
 }
 
 /// A deletion as a request of its own.
@@ -99,7 +114,11 @@ pub(super) fn delete_some(
 /// Deletes one key of a revoked lease; the request goes on.
 pub(super) fn delete_key(context: &mut EntryContext<'_>, key: Bytes) -> Result<(), ApplyError> {
     let range = KeyRange::new(key, Bytes::new());
-    context.tx.delete_range(&range, Previous::Skip).map(|_deleted| ()).map_err(refused)
+    context
+        .tx
+        .delete_range(&range, Previous::Skip)
+        .map(|_deleted| ())
+        .map_err(refused)
 }
 
 /// The store's refusal as the outcome of a command.
@@ -107,6 +126,8 @@ pub(super) fn refused(error: mvcc::Error) -> ApplyError {
     match error {
         mvcc::Error::Compacted { .. } => ApplyError::Compacted,
         mvcc::Error::FutureRevision { .. } => ApplyError::FutureRevision,
-        other => ApplyError::Store { reason: other.to_string() },
+        other => ApplyError::Store {
+            reason: other.to_string(),
+        },
     }
 }

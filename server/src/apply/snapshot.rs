@@ -19,7 +19,10 @@ fn failed(error: impl std::fmt::Display) -> StateMachineError {
 
 fn raft_applied(position: &Recovered) -> quoin_raft::Applied {
     quoin_raft::Applied {
-        log_id: position.applied.map(|at| LogId { term: at.term, index: at.index }),
+        log_id: position.applied.map(|at| LogId {
+            term: at.term,
+            index: at.index,
+        }),
         membership: position.membership.clone(),
     }
 }
@@ -28,7 +31,10 @@ fn raft_applied(position: &Recovered) -> quoin_raft::Applied {
 pub(super) fn applied(backend: &Backend) -> quoin_raft::Applied {
     let read = backend.read();
     quoin_raft::Applied {
-        log_id: read.applied().map(|at| LogId { term: at.term, index: at.index }),
+        log_id: read.applied().map(|at| LogId {
+            term: at.term,
+            index: at.index,
+        }),
         membership: read.membership(),
     }
 }
@@ -38,7 +44,12 @@ pub(super) fn checkpoint(
     backend: &Backend,
 ) -> BoxFuture<'static, Result<quoin_raft::Applied, StateMachineError>> {
     let durable = backend.checkpoint();
-    Box::pin(async move { durable.await.map(|position| raft_applied(&position)).map_err(failed) })
+    Box::pin(async move {
+        durable
+            .await
+            .map(|position| raft_applied(&position))
+            .map_err(failed)
+    })
 }
 
 /// A snapshot on its way out.
@@ -81,7 +92,9 @@ impl SnapshotSink for Incoming {
 
 /// A place for a snapshot that is being received.
 pub(super) fn sink(backend: &Backend) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
-    Ok(Box::new(Incoming { stage: backend.stage().map_err(failed)? }))
+    Ok(Box::new(Incoming {
+        stage: backend.stage().map_err(failed)?,
+    }))
 }
 
 /// What is kept in small tables could not be read back.
@@ -111,16 +124,25 @@ pub(crate) fn reload_small_state(
 ) -> Result<(), SmallStateError> {
     let read = backend.read();
     let row = |table| move |source| SmallStateError::Row { table, source };
-    lessor.recover(read.rows(Table::Lease)).map_err(|e| row(Table::Lease)(e.into()))?;
+    lessor
+        .recover(read.rows(Table::Lease))
+        .map_err(|e| row(Table::Lease)(e.into()))?;
     store.read().for_each_leased_key(|key, lease| {
         // A pair may name a lease that is gone, in data imported from etcd.
         let _ = lessor.attach(key, lease);
     })?;
     let alarm_keys = read.rows(Table::Alarm).into_iter().map(|(key, _value)| key);
-    alarms.recover(alarm_keys).map_err(|e| row(Table::Alarm)(e.into()))?;
+    alarms
+        .recover(alarm_keys)
+        .map_err(|e| row(Table::Alarm)(e.into()))?;
     let version = read.row(Table::Cluster, cluster::VERSION_ROW);
-    let members = read.rows(Table::Members).into_iter().map(|(_key, value)| value);
-    cluster.recover(members, version).map_err(|e| row(Table::Members)(e.into()))?;
+    let members = read
+        .rows(Table::Members)
+        .into_iter()
+        .map(|(_key, value)| value);
+    cluster
+        .recover(members, version)
+        .map_err(|e| row(Table::Members)(e.into()))?;
     Ok(())
 }
 
@@ -137,7 +159,14 @@ impl Applier {
             .map_err(|_other| StateMachineError::new("snapshot was received elsewhere"))?;
         self.parts.backend.install(incoming.stage).map_err(failed)?;
         self.parts.store.reload().map_err(failed)?;
-        let Parts { backend, store, lessor, cluster, alarms, .. } = &self.parts;
+        let Parts {
+            backend,
+            store,
+            lessor,
+            cluster,
+            alarms,
+            ..
+        } = &self.parts;
         reload_small_state(backend, store, lessor, cluster, alarms).map_err(failed)?;
         self.parts.hub.restored();
         let log_id = applied.log_id.unwrap_or_default();

@@ -25,7 +25,9 @@ use super::{
 use crate::{
     base::key_range::KeyRange,
     lease::Lessor,
-    mvcc::{self, KeyInfo, record::Record, RangeQuery, RangeResult, ReadTransaction, WriteTransaction},
+    mvcc::{
+        self, KeyInfo, RangeQuery, RangeResult, ReadTransaction, WriteTransaction, record::Record,
+    },
     proposal::ApplyError,
 };
 
@@ -93,7 +95,10 @@ struct Path {
 
 impl Path {
     fn choose(view: &impl View, request: &TxnRequest) -> Result<Self, ApplyError> {
-        let mut path = Self { taken: Vec::with_capacity(1), next: 0 };
+        let mut path = Self {
+            taken: Vec::with_capacity(1),
+            next: 0,
+        };
         path.extend(view, request)?;
         Ok(path)
     }
@@ -124,7 +129,11 @@ impl Path {
 }
 
 fn branch(request: &TxnRequest, succeeded: bool) -> &[RequestOp] {
-    if succeeded { &request.success } else { &request.failure }
+    if succeeded {
+        &request.success
+    } else {
+        &request.failure
+    }
 }
 
 /// Applies a validated transaction.
@@ -158,9 +167,15 @@ pub(crate) fn read_only_txn(
         };
         check_range(view, range)?;
         let response = range_response(view, range, view.revision())?;
-        responses.push(raw::ResponseOp { response: Some(Response::ResponseRange(response)) });
+        responses.push(raw::ResponseOp {
+            response: Some(Response::ResponseRange(response)),
+        });
     }
-    Ok(raw::TxnResponse { header: revision_only(view.revision()), succeeded, responses })
+    Ok(raw::TxnResponse {
+        header: revision_only(view.revision()),
+        succeeded,
+        responses,
+    })
 }
 
 fn check(
@@ -203,10 +218,16 @@ fn carry_out(
     for operation in branch(request, succeeded) {
         let response = carry_out_one(context, operation, path)?;
         if context.reply {
-            responses.push(raw::ResponseOp { response: Some(response) });
+            responses.push(raw::ResponseOp {
+                response: Some(response),
+            });
         }
     }
-    Ok(raw::TxnResponse { header: Some(Default::default()), succeeded, responses })
+    Ok(raw::TxnResponse {
+        header: Some(Default::default()),
+        succeeded,
+        responses,
+    })
 }
 
 fn carry_out_one(
@@ -294,18 +315,25 @@ fn compare_single(view: &impl View, compare: &Compare) -> Result<bool, ApplyErro
     Ok(compare_fields(compare, &info, &value))
 }
 
-const MISSING: KeyInfo = KeyInfo { create_revision: 0, mod_revision: 0, version: 0, lease: 0 };
+const MISSING: KeyInfo = KeyInfo {
+    create_revision: 0,
+    mod_revision: 0,
+    version: 0,
+    lease: 0,
+};
 
 /// A missing key has zero in every number, and no value to compare with.
 fn compare_missing(compare: &Compare) -> bool {
-    compare.target != CompareTarget::Value as i32
-        && compare_fields(compare, &MISSING, &[])
+    compare.target != CompareTarget::Value as i32 && compare_fields(compare, &MISSING, &[])
 }
 
 /// An operand of another kind than the target counts as zero or empty, an
 /// unknown target as equal, an unknown result as true. Source: etcd 3.7.
 fn compare_fields(compare: &Compare, info: &KeyInfo, value: &[u8]) -> bool {
-    let ordering = match (CompareTarget::try_from(compare.target), &compare.target_union) {
+    let ordering = match (
+        CompareTarget::try_from(compare.target),
+        &compare.target_union,
+    ) {
         (Ok(CompareTarget::Value), Some(TargetUnion::Value(given))) => value.cmp(given),
         (Ok(CompareTarget::Value), _) => value.cmp(&[]),
         (Ok(CompareTarget::Version), Some(TargetUnion::Version(given))) => info.version.cmp(given),

@@ -31,18 +31,33 @@ pub enum IdentityError {
 impl Identity {
     /// Computes the ids. Source: etcd 3.7, member and cluster ids.
     pub(super) fn of(config: &ServerConfig) -> Result<Self, IdentityError> {
-        let members: Vec<_> = config.initial_cluster.iter().map(|m| member(config, m)).collect();
+        let members: Vec<_> = config
+            .initial_cluster
+            .iter()
+            .map(|m| member(config, m))
+            .collect();
         let local = members.iter().find(|member| member.name == config.name);
-        let local = local.ok_or_else(|| IdentityError::NameMissing { name: config.name.clone() })?;
-        let mut urls: Vec<_> = members.iter().flat_map(|member| &member.peer_urls).collect();
+        let local = local.ok_or_else(|| IdentityError::NameMissing {
+            name: config.name.clone(),
+        })?;
+        let mut urls: Vec<_> = members
+            .iter()
+            .flat_map(|member| &member.peer_urls)
+            .collect();
         let total = urls.len();
         urls.sort_unstable();
         urls.dedup();
         if urls.len() != total {
-            return Err(IdentityError::DuplicateUrl { cluster: describe(&members) });
+            return Err(IdentityError::DuplicateUrl {
+                cluster: describe(&members),
+            });
         }
         let ids: Vec<_> = members.iter().map(|member| member.id).collect();
-        Ok(Self { cluster_id: cluster_id(&ids), member_id: local.id, members: members.clone() })
+        Ok(Self {
+            cluster_id: cluster_id(&ids),
+            member_id: local.id,
+            members: members.clone(),
+        })
     }
 }
 
@@ -58,7 +73,10 @@ fn member(config: &ServerConfig, initial: &InitialMember) -> quoin_raft::Member 
 
 fn describe(members: &[quoin_raft::Member]) -> String {
     let pairs = members.iter().flat_map(|member| {
-        member.peer_urls.iter().map(move |url| format!("{}={url}", member.name))
+        member
+            .peer_urls
+            .iter()
+            .map(move |url| format!("{}={url}", member.name))
     });
     pairs.collect::<Vec<_>>().join(",")
 }

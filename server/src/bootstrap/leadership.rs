@@ -14,7 +14,10 @@ pub(super) async fn follow(mut raft: watch::Receiver<Leadership>, view: watch::S
         view.send_if_modified(|current| {
             let moved = current.leader != leader;
             if moved {
-                *current = LeaderView { leader, changed: Some(Instant::now()) };
+                *current = LeaderView {
+                    leader,
+                    changed: Some(Instant::now()),
+                };
             }
             moved
         });
@@ -26,5 +29,8 @@ pub(super) async fn follow(mut raft: watch::Receiver<Leadership>, view: watch::S
 
 /// The view now.
 pub(super) fn current(node: &Node) -> LeaderView {
-    LeaderView { leader: node.status().leader, changed: None }
+    LeaderView {
+        leader: node.status().leader,
+        changed: None,
+    }
 }

@@ -24,19 +24,32 @@ pub(super) fn connect(metrics: &Arc<Metrics>, context: &Context, registry: &Regi
 
 fn raft_gauges(metrics: &Metrics, context: &Context, registry: &Registry) {
     let (context, registry) = (context.clone(), registry.clone());
-    metrics.server.quota_backend_bytes.set(signed(context.limits.quota_bytes.unwrap_or(0)));
+    metrics
+        .server
+        .quota_backend_bytes
+        .set(signed(context.limits.quota_bytes.unwrap_or(0)));
     metrics.on_scrape(move |metrics| {
         let status = context.node.status();
         let server = &metrics.server;
         server.has_leader.set(i64::from(status.leader.is_some()));
-        server.is_leader.set(i64::from(status.leader == Some(status.member_id)));
+        server
+            .is_leader
+            .set(i64::from(status.leader == Some(status.member_id)));
         server.is_learner.set(i64::from(status.is_learner));
-        server.proposals_committed.set(signed(status.committed_index));
-        server.proposals_applied.set(signed(context.header.applied.index()));
-        server.proposals_pending.set(i64::try_from(registry.pending_count()).unwrap_or(i64::MAX));
+        server
+            .proposals_committed
+            .set(signed(status.committed_index));
+        server
+            .proposals_applied
+            .set(signed(context.header.applied.index()));
+        server
+            .proposals_pending
+            .set(i64::try_from(registry.pending_count()).unwrap_or(i64::MAX));
         let changes = context.node.metrics().leader_changes.value();
         let seen = server.leader_changes_total.get();
-        server.leader_changes_total.inc_by(changes.saturating_sub(seen));
+        server
+            .leader_changes_total
+            .inc_by(changes.saturating_sub(seen));
         if let Some(version) = context.cluster.version() {
             server.set_cluster_version(version.rsplit_once('.').map_or(&*version, |v| v.0));
         }
@@ -49,7 +62,8 @@ fn store_gauges(metrics: &Metrics, context: &Context, hub: &Hub) {
         let (mvcc, sizes, watch) = (&metrics.mvcc, context.backend.sizes(), hub.metrics());
         mvcc.db_total_size_bytes.set(signed(sizes.allocated_bytes));
         mvcc.db_in_use_bytes.set(signed(sizes.in_use_bytes));
-        mvcc.keys_total.set(i64::try_from(context.store.keys_count()).unwrap_or(i64::MAX));
+        mvcc.keys_total
+            .set(i64::try_from(context.store.keys_count()).unwrap_or(i64::MAX));
         mvcc.current_revision.set(context.store.revision());
         mvcc.compact_revision.set(context.store.compact_revision());
         mvcc.watcher_total.set(watch.watchers_count);
@@ -57,7 +71,8 @@ fn store_gauges(metrics: &Metrics, context: &Context, hub: &Hub) {
         mvcc.slow_watcher_total.set(watch.slow_watchers_count);
         mvcc.pending_events_total.set(watch.pending_events_count);
         let sent = mvcc.events_total.get();
-        mvcc.events_total.inc_by(watch.events_sent_total.saturating_sub(sent));
+        mvcc.events_total
+            .inc_by(watch.events_sent_total.saturating_sub(sent));
     });
 }
 
@@ -71,29 +86,55 @@ fn counter(
 ) {
     let node = node.clone();
     #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are floats")]
-    metrics.add_source(SourceKind::Counter, name, help, &[], move || read(&node) as f64);
+    metrics.add_source(SourceKind::Counter, name, help, &[], move || {
+        read(&node) as f64
+    });
 }
 
 fn wal_sources(metrics: &Metrics, node: &Node) {
     use std::sync::atomic::Ordering::Relaxed;
-    counter(metrics, node, "etcd_disk_wal_write_bytes_total", "Bytes written to the WAL.", |n| {
-        n.wal_metrics().written_bytes.load(Relaxed)
-    });
-    counter(metrics, node, "quoin_wal_groups_total", "Writes with one fdatasync each.", |n| {
-        n.wal_metrics().groups.load(Relaxed)
-    });
-    counter(metrics, node, "quoin_wal_records_total", "Records written to the WAL.", |n| {
-        n.wal_metrics().records.load(Relaxed)
-    });
-    counter(metrics, node, "quoin_wal_buffer_hits_total", "Write buffers reused.", |n| {
-        n.wal_metrics().buffer_hits.load(Relaxed)
-    });
-    counter(metrics, node, "quoin_wal_buffer_misses_total", "Write buffers allocated.", |n| {
-        n.wal_metrics().buffer_misses.load(Relaxed)
-    });
-    counter(metrics, node, "quoin_wal_segments_recycled_total", "Segments reused.", |n| {
-        n.wal_metrics().segments_recycled.load(Relaxed)
-    });
+    counter(
+        metrics,
+        node,
+        "etcd_disk_wal_write_bytes_total",
+        "Bytes written to the WAL.",
+        |n| n.wal_metrics().written_bytes.load(Relaxed),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_wal_groups_total",
+        "Writes with one fdatasync each.",
+        |n| n.wal_metrics().groups.load(Relaxed),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_wal_records_total",
+        "Records written to the WAL.",
+        |n| n.wal_metrics().records.load(Relaxed),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_wal_buffer_hits_total",
+        "Write buffers reused.",
+        |n| n.wal_metrics().buffer_hits.load(Relaxed),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_wal_buffer_misses_total",
+        "Write buffers allocated.",
+        |n| n.wal_metrics().buffer_misses.load(Relaxed),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_wal_segments_recycled_total",
+        "Segments reused.",
+        |n| n.wal_metrics().segments_recycled.load(Relaxed),
+    );
     let node = node.clone();
     metrics.add_histogram_source(
         "etcd_disk_wal_fsync_duration_seconds",
@@ -103,40 +144,86 @@ fn wal_sources(metrics: &Metrics, node: &Node) {
 }
 
 fn fsync_reading(node: &Node) -> HistogramReading {
-    let (bounds, counts, sum) = node.wal_fsync();
+    let fsync = &node.wal_metrics().fsync;
+    let counts = fsync.counts();
     let above_count = counts.last().copied().unwrap_or(0);
-    let buckets = bounds.into_iter().zip(counts).collect();
-    HistogramReading { buckets, above_count, sum_seconds: sum.as_secs_f64() }
+    let bounds = quoin_raft::FSYNC_BUCKET_BOUNDS.iter();
+    #[expect(clippy::cast_precision_loss, reason = "bounds are far below 2^52")]
+    let buckets = bounds
+        .map(|microseconds| *microseconds as f64 / 1e6)
+        .zip(counts)
+        .collect();
+    HistogramReading {
+        buckets,
+        above_count,
+        sum_seconds: fsync.sum().as_secs_f64(),
+    }
 }
 
 fn raft_sources(metrics: &Metrics, node: &Node) {
-    counter(metrics, node, "quoin_entry_pool_gets_total", "Entry buffers asked for.", |n| {
-        n.metrics().pool_gets.value()
-    });
-    counter(metrics, node, "quoin_entry_pool_misses_total", "Entry buffers allocated.", |n| {
-        n.metrics().pool_misses.value()
-    });
-    counter(metrics, node, "quoin_raft_peer_sent_bytes_total", "Bytes sent to peers.", |n| {
-        n.metrics().peer_sent_bytes.value()
-    });
-    counter(metrics, node, "quoin_raft_peer_received_bytes_total", "Bytes from peers.", |n| {
-        n.metrics().peer_received_bytes.value()
-    });
-    counter(metrics, node, "quoin_raft_proposals_total", "Entries proposed here.", |n| {
-        n.metrics().proposals.value()
-    });
-    counter(metrics, node, "quoin_raft_read_index_rounds_total", "Read-index rounds.", |n| {
-        n.metrics().read_index_rounds.value()
-    });
-    counter(metrics, node, "quoin_raft_snapshots_sent_total", "Snapshots sent.", |n| {
-        n.metrics().snapshots_sent.value()
-    });
-    counter(metrics, node, "quoin_raft_snapshots_received_total", "Snapshots installed.", |n| {
-        n.metrics().snapshots_received.value()
-    });
-    counter(metrics, node, "quoin_raft_checkpoints_total", "Checkpoints for the log.", |n| {
-        n.metrics().checkpoints.value()
-    });
+    counter(
+        metrics,
+        node,
+        "quoin_entry_pool_gets_total",
+        "Entry buffers asked for.",
+        |n| n.metrics().pool_gets.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_entry_pool_misses_total",
+        "Entry buffers allocated.",
+        |n| n.metrics().pool_misses.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_peer_sent_bytes_total",
+        "Bytes sent to peers.",
+        |n| n.metrics().peer_sent_bytes.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_peer_received_bytes_total",
+        "Bytes from peers.",
+        |n| n.metrics().peer_received_bytes.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_proposals_total",
+        "Entries proposed here.",
+        |n| n.metrics().proposals.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_read_index_rounds_total",
+        "Read-index rounds.",
+        |n| n.metrics().read_index_rounds.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshots_sent_total",
+        "Snapshots sent.",
+        |n| n.metrics().snapshots_sent.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshots_received_total",
+        "Snapshots installed.",
+        |n| n.metrics().snapshots_received.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_checkpoints_total",
+        "Checkpoints for the log.",
+        |n| n.metrics().checkpoints.value(),
+    );
 }
 
 fn signed(value: u64) -> i64 {

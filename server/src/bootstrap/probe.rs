@@ -40,14 +40,19 @@ impl Probe for ServerProbe {
 
     fn linearizable_read(&self) -> ProbeFuture<'_> {
         Box::pin(async {
-            self.context.linearize().await.map_err(|status| status.message().to_owned())
+            self.context
+                .linearize()
+                .await
+                .map_err(|status| status.message().to_owned())
         })
     }
 
     fn serializable_read(&self) -> ProbeFuture<'_> {
         let read = self.context.store.read();
         Box::pin(async move {
-            read.key_value(b"\0", 0).map(|_pair| ()).map_err(|error| error.to_string())
+            read.key_value(b"\0", 0)
+                .map(|_pair| ())
+                .map_err(|error| error.to_string())
         })
     }
 

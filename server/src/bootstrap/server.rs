@@ -1,6 +1,10 @@
 //! A running member.
 
-use std::{io, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use quoin_proto::quoinpb::MemberAttributes;
 use quoin_raft::{LogStore, Node, ProposeError, ReadIndexError};
@@ -20,10 +24,11 @@ use crate::{
     listener::{self, Bound, BoundListeners, Options, Serving},
     mvcc,
     ops::{self, Endpoints, HttpHandler},
-    proposal::{
-        Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry,
+    proposal::{Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry},
+    service::{
+        Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router,
+        WatchService,
     },
-    service::{Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router, WatchService},
     telemetry::metrics::Metrics,
     watch::Hub,
 };
@@ -89,10 +94,7 @@ pub struct Server {
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub async fn start(
-    config: Arc<ServerConfig>,
-    metrics: Arc<Metrics>,
-) -> Result<Server, StartError> {
+pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<Server, StartError> {
     let identity = Identity::of(&config)?;
     let listeners = listener::bind_all(&config)?;
     create_directories(&config)?;
@@ -100,7 +102,11 @@ pub async fn start(
     let log_store = LogStore::open(&raft_config)?;
     let stores = stores::open(&config, &identity, log_store.durable())?;
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
-    let BoundListeners { peer, client, metrics: metrics_listeners } = listeners;
+    let BoundListeners {
+        peer,
+        client,
+        metrics: metrics_listeners,
+    } = listeners;
     let handler = Arc::new(plan.leader_calls.clone());
     let applier = plan.applier(&stores);
     let node = Node::start(raft_config, log_store, applier, peer, handler).await?;
@@ -114,7 +120,10 @@ fn create_directories(config: &ServerConfig) -> Result<(), StartError> {
     for path in [config.member_directory(), config.snapshot_directory()] {
         let mut builder = std::fs::DirBuilder::new();
         let created = builder.recursive(true).mode(0o700).create(&path);
-        let failed = |source| StartError::Directory { path: path.display().to_string(), source };
+        let failed = |source| StartError::Directory {
+            path: path.display().to_string(),
+            source,
+        };
         created.map_err(failed)?;
     }
     Ok(())
@@ -122,10 +131,9 @@ fn create_directories(config: &ServerConfig) -> Result<(), StartError> {
 
 fn raft_config(config: &ServerConfig, identity: &Identity) -> quoin_raft::Config {
     let mut wal = quoin_raft::WalConfig::new(config.wal_directory.clone());
-    wal.fsync = config.fsync;
+    wal.unsafe_no_fsync = !config.fsync;
     let members = identity.members.clone();
-    let mut raft =
-        quoin_raft::Config::new(identity.member_id, identity.cluster_id, members, wal);
+    let mut raft = quoin_raft::Config::new(identity.member_id, identity.cluster_id, members, wal);
     raft.heartbeat_interval = config.heartbeat_interval;
     raft.election_timeout = config.election_timeout;
     raft.snapshot_count = config.snapshot_count;
@@ -153,8 +161,11 @@ impl Plan {
         stores: &Stores,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (index, term) =
-            stores.backend.recovered().applied.map_or((0, 0), |at| (at.index, at.term));
+        let (index, term) = stores
+            .backend
+            .recovered()
+            .applied
+            .map_or((0, 0), |at| (at.index, at.term));
         let hub = Hub::new(
             Arc::new(stores.store.clone()),
             crate::watch::Config::new(config.max_request_bytes),
@@ -201,7 +212,10 @@ impl Plan {
     ) -> Server {
         let tasks = TaskSet::new();
         let (leader_view, leader) = watch::channel(leadership::current(&node));
-        tasks.spawn("leadership", leadership::follow(node.watch_leader(), leader_view));
+        tasks.spawn(
+            "leadership",
+            leadership::follow(node.watch_leader(), leader_view),
+        );
         let context = self.context(config, &stores, &node, leader.clone(), &tasks);
         self.leader_calls.open(context.gate.clone());
         let failure = spawn_duties(config, &context, &tasks);
@@ -215,7 +229,11 @@ impl Plan {
         let attributes = MemberAttributes {
             member_id: self.identity.member_id,
             name: config.name.clone(),
-            client_urls: config.advertise_client_urls.iter().map(|u| u.as_str().to_owned()).collect(),
+            client_urls: config
+                .advertise_client_urls
+                .iter()
+                .map(|u| u.as_str().to_owned())
+                .collect(),
         };
         Server {
             node,
@@ -242,7 +260,10 @@ impl Plan {
         let leader_loss = LeaderLoss::new();
         let leader = context.leader.clone();
         let has_leader = move || leader.borrow().leader.is_some();
-        tasks.spawn("leader loss", leader_loss.clone().run(config.election_timeout, has_leader));
+        tasks.spawn(
+            "leader loss",
+            leader_loss.clone().run(config.election_timeout, has_leader),
+        );
         let header = context.header.clone();
         WatchService {
             hub: self.hub.clone(),
@@ -304,15 +325,15 @@ impl Plan {
 
 /// Offers an entry once the hot tier has room: past its bound, proposals are
 /// slowed down and apply never is.
-fn propose_fn(
-    node: Node,
-    backend: crate::backend::Backend,
-) -> crate::proposal::ProposeFn {
+fn propose_fn(node: Node, backend: crate::backend::Backend) -> crate::proposal::ProposeFn {
     Arc::new(move |frame| {
         let (node, backend) = (node.clone(), backend.clone());
         Box::pin(async move {
             if backend.over_hot_limit() {
-                backend.wait_below_hot_limit().await.map_err(|_failed| Refusal::Stopped)?;
+                backend
+                    .wait_below_hot_limit()
+                    .await
+                    .map_err(|_failed| Refusal::Stopped)?;
             }
             node.propose(frame).await.map_err(|error| match error {
                 ProposeError::NotAppended(_) => Refusal::NotAppended,
@@ -367,7 +388,9 @@ fn spawn_duties(
             proposer.clone(),
             leader.clone(),
             config.election_timeout,
-            config.feature_gates.is_enabled(FeatureGate::LeaseCheckpoint),
+            config
+                .feature_gates
+                .is_enabled(FeatureGate::LeaseCheckpoint),
         ),
     );
     tasks.spawn(
@@ -389,7 +412,10 @@ fn spawn_duties(
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Server").field("attributes", &self.attributes).finish_non_exhaustive()
+        formatter
+            .debug_struct("Server")
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -403,7 +429,9 @@ impl Server {
         duties::publish_attributes(&context.proposer, &context.cluster, attributes).await;
         for bound in self.client.drain(..) {
             let url = bound.url.as_str().to_owned();
-            let served = self.serving.serve(bound, self.router.clone(), Arc::clone(&self.client_http));
+            let served =
+                self.serving
+                    .serve(bound, self.router.clone(), Arc::clone(&self.client_http));
             served.map_err(|source| StartError::Serve { url, source })?;
         }
         Ok(())
@@ -412,7 +440,9 @@ impl Server {
     fn serve_metrics(&self, listeners: Vec<Bound>) -> Result<(), StartError> {
         for bound in listeners {
             let url = bound.url.as_str().to_owned();
-            let served = self.serving.serve_http(bound, Arc::clone(&self.metrics_http));
+            let served = self
+                .serving
+                .serve_http(bound, Arc::clone(&self.metrics_http));
             served.map_err(|source| StartError::Serve { url, source })?;
         }
         Ok(())
@@ -435,7 +465,10 @@ impl Server {
     pub async fn shutdown(self, patience: Duration) {
         let cut = self.serving.shutdown(patience).await;
         if cut > 0 {
-            tracing::info!(connections = cut, "closed client connections that did not end");
+            tracing::info!(
+                connections = cut,
+                "closed client connections that did not end"
+            );
         }
         self.hand_over(patience).await;
         self.tasks.stop();
@@ -454,7 +487,12 @@ impl Server {
             tracing::info!("skipped leadership transfer; local server is not leader");
             return;
         }
-        let voters = self.node.membership().iter().filter(|member| !member.is_learner).count();
+        let voters = self
+            .node
+            .membership()
+            .iter()
+            .filter(|member| !member.is_learner)
+            .count();
         if voters < 2 {
             tracing::info!("skipped leadership transfer for single voting member cluster");
             return;

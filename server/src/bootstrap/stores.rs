@@ -27,10 +27,7 @@ pub(super) struct Stores {
 struct LogDurability(quoin_raft::Durable);
 
 impl Durability for LogDurability {
-    fn wait_durable(
-        &self,
-        log_index: u64,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn wait_durable(&self, log_index: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.0.wait_for(log_index).map_err(Into::into)
     }
 }
@@ -47,8 +44,10 @@ pub(super) fn open(
         Engine::Redb => EngineKind::Redb,
         Engine::Memory => EngineKind::Memory,
     };
-    let owner =
-        backend::Identity { cluster_id: identity.cluster_id, member_id: identity.member_id };
+    let owner = backend::Identity {
+        cluster_id: identity.cluster_id,
+        member_id: identity.member_id,
+    };
     let mut settings = backend::Config::new(directory, engine, owner);
     settings.hot_bytes_max = size(config.backend.hot_bytes_max);
     settings.block_cache_bytes_max = size(config.backend.cache_bytes_max);
@@ -56,11 +55,18 @@ pub(super) fn open(
     let store = Store::open(backend.clone())?;
     let lessor = Lessor::new(lease::Config {
         ttl_seconds_min: lease_ttl_min(config),
-        has_checkpoints: config.feature_gates.is_enabled(FeatureGate::LeaseCheckpoint),
+        has_checkpoints: config
+            .feature_gates
+            .is_enabled(FeatureGate::LeaseCheckpoint),
         ..lease::Config::new(config.election_timeout)
     });
-    let stores =
-        Stores { backend, store, lessor, cluster: Cluster::default(), alarms: Alarms::default() };
+    let stores = Stores {
+        backend,
+        store,
+        lessor,
+        cluster: Cluster::default(),
+        alarms: Alarms::default(),
+    };
     reload(&stores)?;
     Ok(stores)
 }

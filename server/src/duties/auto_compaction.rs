@@ -42,9 +42,14 @@ pub(crate) async fn run(
         tokio::time::sleep(plan.interval()).await;
         let target = plan.target(store.revision());
         let leads = leader.borrow().leader == Some(member_id);
-        let Some(revision) = target.filter(|revision| leads && *revision > last) else { continue };
+        let Some(revision) = target.filter(|revision| leads && *revision > last) else {
+            continue;
+        };
         tracing::info!(revision, "starting auto compaction");
-        let request = CompactionRequest { revision, physical: false };
+        let request = CompactionRequest {
+            revision,
+            physical: false,
+        };
         match proposer.propose(Request::Compaction(request)).await {
             Ok(_) | Err(ProposalError::Apply(ApplyError::Compacted)) => {
                 last = revision;
@@ -82,7 +87,13 @@ impl Plan {
         let retained = retention.as_nanos().div_ceil(interval.as_nanos().max(1));
         let retained = usize::try_from(retained).unwrap_or(usize::MAX);
         let spacing = SAMPLES_PER_PERIOD as usize;
-        Self::Periodic { interval, retained, spacing, since: spacing, samples: VecDeque::new() }
+        Self::Periodic {
+            interval,
+            retained,
+            spacing,
+            since: spacing,
+            samples: VecDeque::new(),
+        }
     }
 
     fn interval(&self) -> Duration {
@@ -96,14 +107,23 @@ impl Plan {
     fn target(&mut self, current: i64) -> Option<i64> {
         match self {
             Self::Revision { kept } => Some(current - *kept).filter(|revision| *revision > 0),
-            Self::Periodic { retained, spacing, since, samples, .. } => {
+            Self::Periodic {
+                retained,
+                spacing,
+                since,
+                samples,
+                ..
+            } => {
                 samples.push_back(current);
                 if samples.len() > *retained + 1 {
                     samples.pop_front();
                 }
                 *since += 1;
                 let old_enough = samples.len() > *retained;
-                samples.front().copied().filter(|_| old_enough && *since >= *spacing)
+                samples
+                    .front()
+                    .copied()
+                    .filter(|_| old_enough && *since >= *spacing)
             }
         }
     }

@@ -73,7 +73,10 @@ async fn revoke_expired(lessor: &Lessor, proposer: &Proposer) {
 }
 
 async fn revoke(proposer: &Proposer, id: i64) {
-    match proposer.propose(Request::LeaseRevoke(LeaseRevokeRequest { id })).await {
+    match proposer
+        .propose(Request::LeaseRevoke(LeaseRevokeRequest { id }))
+        .await
+    {
         Ok(_) => {}
         // Its client was quicker.
         Err(ProposalError::Apply(ApplyError::LeaseNotFound)) => {}
@@ -91,7 +94,10 @@ async fn checkpoint_due(lessor: &Lessor, proposer: &Proposer) {
     }
     let checkpoints = due
         .into_iter()
-        .map(|due| LeaseCheckpoint { id: due.id, remaining_ttl: due.remaining_ttl })
+        .map(|due| LeaseCheckpoint {
+            id: due.id,
+            remaining_ttl: due.remaining_ttl,
+        })
         .collect();
     let request = Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
     if let Err(error) = proposer.propose(request).await {

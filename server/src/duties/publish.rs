@@ -46,7 +46,9 @@ pub(crate) async fn decide_version(
     loop {
         let leads = leader.borrow_and_update().leader == Some(member_id);
         if leads && cluster.version().is_none() {
-            let version = ClusterVersion { version: version::CLUSTER.to_owned() };
+            let version = ClusterVersion {
+                version: version::CLUSTER.to_owned(),
+            };
             match proposer.propose(Request::ClusterVersion(version)).await {
                 Ok(_) => tracing::info!(cluster_version = "3.7", "set initial cluster version"),
                 Err(error) => {

@@ -36,7 +36,10 @@ impl Cluster for ClusterService {
         }
         // Source: etcd 3.7, whose Cluster replies have revision 0.
         let header = Some(self.context.header.with_revision(0));
-        Ok(Response::new(MemberListResponse { header, members: self.context.members() }))
+        Ok(Response::new(MemberListResponse {
+            header,
+            members: self.context.members(),
+        }))
     }
 
     async fn member_add(

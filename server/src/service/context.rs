@@ -73,7 +73,10 @@ impl Context {
     /// # Errors
     /// See [`crate::proposal::ProposalError`].
     pub(crate) async fn propose(&self, request: CommandRequest) -> Result<Outcome, Status> {
-        self.proposer.propose(request).await.map_err(|error| status::proposal(&error))
+        self.proposer
+            .propose(request)
+            .await
+            .map_err(|error| status::proposal(&error))
     }
 
     /// Refuses what would go over the quota, and raises the alarm.
@@ -81,11 +84,16 @@ impl Context {
     /// # Errors
     /// The database is full.
     pub(crate) async fn check_quota(&self, cost: usize) -> Result<(), Status> {
-        let Some(quota) = self.limits.quota_bytes else { return Ok(()) };
+        let Some(quota) = self.limits.quota_bytes else {
+            return Ok(());
+        };
         if cost == 0 || self.backend.sizes().allocated_bytes + (cost as u64) < quota {
             return Ok(());
         }
-        tracing::warn!(quota_bytes = quota, "message exceeded backend quota; raising alarm");
+        tracing::warn!(
+            quota_bytes = quota,
+            "message exceeded backend quota; raising alarm"
+        );
         let raise = AlarmRequest {
             action: AlarmAction::Activate as i32,
             member_id: self.header.member_id,
@@ -120,7 +128,11 @@ impl Context {
     }
 
     fn leader_call_failed(&self) -> Status {
-        if self.has_leader() { status::timed_out() } else { status::no_leader() }
+        if self.has_leader() {
+            status::timed_out()
+        } else {
+            status::no_leader()
+        }
     }
 
     /// Waits until this member has removed what compaction at `revision`

@@ -35,5 +35,8 @@ impl HeaderSource {
 
 /// A header with nothing but a revision, as inside a transaction.
 pub(crate) fn revision_only(revision: i64) -> Option<ResponseHeader> {
-    Some(ResponseHeader { revision, ..Default::default() })
+    Some(ResponseHeader {
+        revision,
+        ..Default::default()
+    })
 }

@@ -19,11 +19,16 @@ use super::status;
 #[derive(Debug, Default)]
 pub(crate) struct HealthService;
 
-const SERVING: HealthCheckResponse =
-    HealthCheckResponse { status: ServingStatus::Serving as i32 };
+const SERVING: HealthCheckResponse = HealthCheckResponse {
+    status: ServingStatus::Serving as i32,
+};
 
 fn check(request: &HealthCheckRequest) -> Result<HealthCheckResponse, Status> {
-    if request.service.is_empty() { Ok(SERVING) } else { Err(status::unknown_service()) }
+    if request.service.is_empty() {
+        Ok(SERVING)
+    } else {
+        Err(status::unknown_service())
+    }
 }
 
 #[tonic::async_trait]

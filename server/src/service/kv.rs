@@ -54,7 +54,9 @@ impl Kv for KvService {
             self.context.linearize().await?;
         }
         let read = self.context.store.read();
-        let result = read.range(&apply::range_query(&request)).map_err(|error| status::mvcc(&error))?;
+        let result = read
+            .range(&apply::range_query(&request))
+            .map_err(|error| status::mvcc(&error))?;
         let header = Some(self.context.header.with_revision(result.revision));
         Ok(Response::new(raw::RangeResponse {
             header,
@@ -75,7 +77,10 @@ impl Kv for KvService {
         if !request.serializable {
             self.context.linearize().await?;
         }
-        Ok(Response::new(range_stream::open(self.context.clone(), request)))
+        Ok(Response::new(range_stream::open(
+            self.context.clone(),
+            request,
+        )))
     }
 
     async fn put(
@@ -97,7 +102,11 @@ impl Kv for KvService {
     ) -> Result<Response<raw::DeleteRangeResponse>, Status> {
         let request = request.into_inner();
         validate::delete_range(&request)?;
-        match self.context.propose(CommandRequest::DeleteRange(request)).await? {
+        match self
+            .context
+            .propose(CommandRequest::DeleteRange(request))
+            .await?
+        {
             Outcome::DeleteRange(response) => Ok(Response::new(response)),
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -125,7 +134,11 @@ impl Kv for KvService {
     ) -> Result<Response<CompactionResponse>, Status> {
         let request = request.into_inner();
         let (physical, until) = (request.physical, request.revision);
-        match self.context.propose(CommandRequest::Compaction(request)).await? {
+        match self
+            .context
+            .propose(CommandRequest::Compaction(request))
+            .await?
+        {
             Outcome::Compaction { revision } => {
                 if physical {
                     self.context.compacted_physically(until).await?;

@@ -58,14 +58,15 @@ impl LeaderCall {
             return Err("empty call to the leader".to_owned());
         }
         let kind = payload.split_to(1);
-        let malformed = |error: prost::DecodeError| format!("malformed call to the leader: {error}");
+        let malformed =
+            |error: prost::DecodeError| format!("malformed call to the leader: {error}");
         match kind.first() {
-            Some(&KEEP_ALIVE) => {
-                LeaseKeepAliveRequest::decode(payload).map(Self::KeepAlive).map_err(malformed)
-            }
-            Some(&TIME_TO_LIVE) => {
-                LeaseTimeToLiveRequest::decode(payload).map(Self::TimeToLive).map_err(malformed)
-            }
+            Some(&KEEP_ALIVE) => LeaseKeepAliveRequest::decode(payload)
+                .map(Self::KeepAlive)
+                .map_err(malformed),
+            Some(&TIME_TO_LIVE) => LeaseTimeToLiveRequest::decode(payload)
+                .map(Self::TimeToLive)
+                .map_err(malformed),
             other => Err(format!("call to the leader is of unknown kind {other:?}")),
         }
     }
@@ -82,7 +83,11 @@ pub(crate) struct LeaderCalls {
 impl LeaderCalls {
     /// Answers from `lessor`, on `runtime`, once [`Self::open`] was called.
     pub(crate) fn new(lessor: Lessor, runtime: Handle) -> Self {
-        Self { lessor, gate: Arc::default(), runtime }
+        Self {
+            lessor,
+            gate: Arc::default(),
+            runtime,
+        }
     }
 
     /// Supplies the proof of leadership; calls before this are refused.
@@ -114,7 +119,11 @@ impl LeaderCalls {
             Err(RenewError::NotFound) => 0,
             Err(error) => return Err(error.to_string()),
         };
-        Ok(LeaseKeepAliveResponse { header: None, id: request.id, ttl })
+        Ok(LeaseKeepAliveResponse {
+            header: None,
+            id: request.id,
+            ttl,
+        })
     }
 
     /// TTL -1 tells that the lease does not exist.
@@ -125,13 +134,25 @@ impl LeaderCalls {
         let id = request.id;
         match self.lessor.remaining(id, Instant::now()) {
             Ok(left) => {
-                let keys = if request.keys { self.lessor.keys(id) } else { Vec::new() };
+                let keys = if request.keys {
+                    self.lessor.keys(id)
+                } else {
+                    Vec::new()
+                };
                 let (ttl, granted_ttl) = (left.seconds, left.ttl);
-                Ok(LeaseTimeToLiveResponse { header: None, id, ttl, granted_ttl, keys })
+                Ok(LeaseTimeToLiveResponse {
+                    header: None,
+                    id,
+                    ttl,
+                    granted_ttl,
+                    keys,
+                })
             }
-            Err(RenewError::NotFound) => {
-                Ok(LeaseTimeToLiveResponse { id, ttl: -1, ..Default::default() })
-            }
+            Err(RenewError::NotFound) => Ok(LeaseTimeToLiveResponse {
+                id,
+                ttl: -1,
+                ..Default::default()
+            }),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -147,7 +168,9 @@ impl quoin_raft::LeaderHandler for LeaderCalls {
             let _ = reply.send(calls.answer(payload).await);
         });
         Box::pin(async move {
-            answered.await.unwrap_or_else(|_| Err("the leader is stopping".to_owned()))
+            answered
+                .await
+                .unwrap_or_else(|_| Err("the leader is stopping".to_owned()))
         })
     }
 }

@@ -45,10 +45,19 @@ impl Lease for LeaseService {
         while request.id == 0 {
             request.id = self.context.new_lease_id();
         }
-        match self.context.propose(CommandRequest::LeaseGrant(request)).await? {
+        match self
+            .context
+            .propose(CommandRequest::LeaseGrant(request))
+            .await?
+        {
             Outcome::LeaseGrant { id, ttl, revision } => {
                 let header = Some(self.context.header.with_revision(revision));
-                Ok(Response::new(LeaseGrantResponse { header, id, ttl, error: String::new() }))
+                Ok(Response::new(LeaseGrantResponse {
+                    header,
+                    id,
+                    ttl,
+                    error: String::new(),
+                }))
             }
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -59,7 +68,11 @@ impl Lease for LeaseService {
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
         let request = request.into_inner();
-        match self.context.propose(CommandRequest::LeaseRevoke(request)).await? {
+        match self
+            .context
+            .propose(CommandRequest::LeaseRevoke(request))
+            .await?
+        {
             Outcome::LeaseRevoke { revision } => {
                 let header = Some(self.context.header.with_revision(revision));
                 Ok(Response::new(LeaseRevokeResponse { header }))
@@ -96,8 +109,8 @@ impl Lease for LeaseService {
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let call = LeaderCall::TimeToLive(request.into_inner());
         let reply = self.context.ask_leader(&call).await?;
-        let mut response = LeaseTimeToLiveResponse::decode(reply)
-            .map_err(|error| status::internal(&error))?;
+        let mut response =
+            LeaseTimeToLiveResponse::decode(reply).map_err(|error| status::internal(&error))?;
         response.header = Some(self.context.current_header());
         Ok(Response::new(response))
     }
@@ -106,7 +119,13 @@ impl Lease for LeaseService {
         &self,
         _request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let leases = self.context.lessor.ids().into_iter().map(|id| LeaseStatus { id }).collect();
+        let leases = self
+            .context
+            .lessor
+            .ids()
+            .into_iter()
+            .map(|id| LeaseStatus { id })
+            .collect();
         Ok(Response::new(LeaseLeasesResponse {
             header: Some(self.context.current_header()),
             leases,

@@ -20,10 +20,14 @@ pub(crate) struct LeaseIds {
 impl LeaseIds {
     /// Ids of the member `member_id` in a process started at `now`.
     pub(crate) fn new(member_id: u64, now: SystemTime) -> Self {
-        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let milliseconds = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let clock = (milliseconds << 24) >> 16;
-        Self { next: AtomicU64::new((member_id << 48) | clock) }
+        Self {
+            next: AtomicU64::new((member_id << 48) | clock),
+        }
     }
 
     /// An id that was not handed out before; never 0.

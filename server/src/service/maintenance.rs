@@ -54,7 +54,10 @@ impl MaintenanceService {
             db_size_in_use: signed(sizes.in_use_bytes),
             is_learner: raft.is_learner,
             storage_version: version::STORAGE.to_owned(),
-            db_size_quota: context.limits.quota_bytes.map_or(QUOTA_DEFAULT_BYTES, signed),
+            db_size_quota: context
+                .limits
+                .quota_bytes
+                .map_or(QUOTA_DEFAULT_BYTES, signed),
             downgrade_info: Some(DowngradeInfo::default()),
         }
     }
@@ -143,13 +146,19 @@ impl Maintenance for MaintenanceService {
             return Err(status::not_leader());
         }
         let members = context.node.membership();
-        if !members.iter().any(|member| member.id == target && !member.is_learner) {
+        if !members
+            .iter()
+            .any(|member| member.id == target && !member.is_learner)
+        {
             return Err(status::bad_leader_transferee());
         }
         if target == context.header.member_id {
             return Ok(Response::new(MoveLeaderResponse::default()));
         }
-        let moved = context.node.transfer_leadership(Some(target), context.limits.timeout).await;
+        let moved = context
+            .node
+            .transfer_leadership(Some(target), context.limits.timeout)
+            .await;
         moved.map_err(|_error| status::leader_transfer_timed_out())?;
         Ok(Response::new(MoveLeaderResponse::default()))
     }

@@ -42,15 +42,28 @@ mod tests {
                 ..Default::default()
             })),
         };
-        let delete = RequestOp { request: Some(Request::RequestDeleteRange(Default::default())) };
-        let nested = TxnRequest { success: vec![put(10), put(10)], ..Default::default() };
-        let nested = RequestOp { request: Some(Request::RequestTxn(nested)) };
+        let delete = RequestOp {
+            request: Some(Request::RequestDeleteRange(Default::default())),
+        };
+        let nested = TxnRequest {
+            success: vec![put(10), put(10)],
+            ..Default::default()
+        };
+        let nested = RequestOp {
+            request: Some(Request::RequestTxn(nested)),
+        };
         let txn = TxnRequest {
             success: vec![put(100), delete.clone()],
             failure: vec![nested],
             ..Default::default()
         };
         assert_eq!(txn_cost(&txn), 2 * (256 + 1 + 10));
-        assert_eq!(txn_cost(&TxnRequest { success: vec![delete], ..Default::default() }), 0);
+        assert_eq!(
+            txn_cost(&TxnRequest {
+                success: vec![delete],
+                ..Default::default()
+            }),
+            0
+        );
     }
 }

@@ -38,13 +38,20 @@ struct Cursor {
 /// Streams the answer to a validated request.
 pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
     let wanted = (request.limit > 0).then_some(request.limit);
-    let cursor =
-        Cursor { context, request, chunk_keys: FIRST_CHUNK_KEYS, wanted, count: None };
+    let cursor = Cursor {
+        context,
+        request,
+        chunk_keys: FIRST_CHUNK_KEYS,
+        wanted,
+        count: None,
+    };
     Box::pin(stream::unfold(Some(cursor), |cursor| async move {
         let mut cursor = cursor?;
         match cursor.next_chunk() {
             Ok((response, last)) => {
-                let item = raw::RangeStreamResponse { range_response: Some(response) };
+                let item = raw::RangeStreamResponse {
+                    range_response: Some(response),
+                };
                 Some((Ok(item), (!last).then_some(cursor)))
             }
             Err(status) => Some((Err(status), None)),
@@ -57,7 +64,9 @@ impl Cursor {
     fn next_chunk(&mut self) -> Result<(raw::RangeResponse, bool), Status> {
         let read = self.context.store.read();
         let mut query = range_query(&self.request);
-        let keys = self.wanted.map_or(self.chunk_keys, |wanted| wanted.min(self.chunk_keys));
+        let keys = self
+            .wanted
+            .map_or(self.chunk_keys, |wanted| wanted.min(self.chunk_keys));
         query.limit = if self.request.count_only { 0 } else { keys };
         let result = read.range(&query).map_err(|error| status::mvcc(&error))?;
         if self.request.revision <= 0 {
@@ -65,7 +74,10 @@ impl Cursor {
         }
         let count = *self.count.get_or_insert(result.count);
         self.wanted = self.wanted.map(|wanted| wanted - keys);
-        let mut response = raw::RangeResponse { kvs: result.kvs, ..Default::default() };
+        let mut response = raw::RangeResponse {
+            kvs: result.kvs,
+            ..Default::default()
+        };
         let last = !result.more || self.wanted == Some(0);
         if last {
             response.header = Some(self.context.header.with_revision(self.request.revision));

@@ -29,7 +29,11 @@ use super::{
 /// Source: etcd 3.7.
 const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
 /// Services of the API that this version does not offer.
-const NOT_OFFERED: [&str; 3] = ["etcdserverpb.Auth", "v3lockpb.Lock", "v3electionpb.Election"];
+const NOT_OFFERED: [&str; 3] = [
+    "etcdserverpb.Auth",
+    "v3lockpb.Lock",
+    "v3electionpb.Election",
+];
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -74,7 +78,9 @@ impl Router {
             message_bytes_max: limit,
             metrics,
         };
-        Self { services: Arc::new(services) }
+        Self {
+            services: Arc::new(services),
+        }
     }
 
     fn route<B>(&self, request: Request<B>) -> Result<ResponseFuture, Status>
@@ -98,7 +104,9 @@ impl Router {
                 return Err(Status::unimplemented(format!("unknown service {unknown}")));
             }
             None => {
-                return Err(Status::unimplemented(format!("malformed method name: {path:?}")));
+                return Err(Status::unimplemented(format!(
+                    "malformed method name: {path:?}"
+                )));
             }
         })
     }
@@ -120,7 +128,9 @@ impl Services {
 
 /// The client wants to be refused where no leader is known.
 pub(crate) fn requires_leader(headers: &http::HeaderMap) -> bool {
-    headers.get("hasleader").is_some_and(|value| value.as_bytes() == b"true")
+    headers
+        .get("hasleader")
+        .is_some_and(|value| value.as_bytes() == b"true")
 }
 
 impl<B> Service<Request<B>> for Router
@@ -140,7 +150,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let counters = self.services.metrics.grpc.method(request.uri().path()).cloned();
+        let counters = self
+            .services
+            .metrics
+            .grpc
+            .method(request.uri().path())
+            .cloned();
         if let Some(counters) = &counters {
             counters.started_total.inc();
         }
@@ -169,7 +184,8 @@ where
 /// status in trailers, and counts as answered.
 fn refusal_code(response: &Response<Body>) -> usize {
     let code = response.headers().get(Status::GRPC_STATUS);
-    code.and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(Code::Ok as usize)
+    code.and_then(|code| code.to_str().ok()?.parse().ok())
+        .unwrap_or(Code::Ok as usize)
 }
 
 /// tonic reports a message above the limit in words of its own; clients of
@@ -181,7 +197,9 @@ fn translate_transport_error(response: &Response<Body>, limit: usize) -> Option<
         return None;
     }
     let status = Status::from_header_map(response.headers())?;
-    let found = status.message().strip_prefix("Error, decoded message length too large: found ")?;
+    let found = status
+        .message()
+        .strip_prefix("Error, decoded message length too large: found ")?;
     let found = found.split(' ').next()?.parse().ok()?;
     Some(status::message_too_large(found, limit))
 }

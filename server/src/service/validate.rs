@@ -26,7 +26,11 @@ pub(crate) fn range(request: &RangeRequest) -> Result<(), Status> {
     }
     let known = SortOrder::try_from(request.sort_order).is_ok()
         && SortTarget::try_from(request.sort_target).is_ok();
-    if known { Ok(()) } else { Err(status::invalid_sort_option()) }
+    if known {
+        Ok(())
+    } else {
+        Err(status::invalid_sort_option())
+    }
 }
 
 /// Checks what RangeStream cannot do on top of [`range`].
@@ -78,7 +82,11 @@ pub(crate) fn put(request: &PutRequest) -> Result<(), Status> {
 /// # Errors
 /// Empty key.
 pub(crate) fn delete_range(request: &DeleteRangeRequest) -> Result<(), Status> {
-    if request.key.is_empty() { Err(status::empty_key()) } else { Ok(()) }
+    if request.key.is_empty() {
+        Err(status::empty_key())
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks a Txn request with all that is nested in it.
@@ -95,7 +103,11 @@ pub(crate) fn txn(request: &TxnRequest, operations_max: usize) -> Result<(), Sta
 /// Counts and checks operations; a nested transaction gets what its parent
 /// left of the budget.
 fn operations(request: &TxnRequest, budget: usize) -> Result<(), Status> {
-    let lengths = [request.compare.len(), request.success.len(), request.failure.len()];
+    let lengths = [
+        request.compare.len(),
+        request.success.len(),
+        request.failure.len(),
+    ];
     let used = lengths.into_iter().max().unwrap_or(0);
     let Some(left) = budget.checked_sub(used) else {
         return Err(status::too_many_operations());
@@ -134,12 +146,17 @@ fn changes(list: &[quoin_proto::etcdserverpb::RequestOp]) -> Result<Changes, Sta
     let mut all = Changes::default();
     for operation in list {
         if let Some(Request::RequestDeleteRange(delete)) = &operation.request {
-            all.deletes.push(KeyRange::new(delete.key.clone(), delete.range_end.clone()));
+            all.deletes
+                .push(KeyRange::new(delete.key.clone(), delete.range_end.clone()));
         }
     }
     for operation in list {
         if let Some(Request::RequestTxn(nested)) = &operation.request {
-            merge_nested(&mut all, changes(&nested.success)?, changes(&nested.failure)?)?;
+            merge_nested(
+                &mut all,
+                changes(&nested.success)?,
+                changes(&nested.failure)?,
+            )?;
         }
     }
     for operation in list {
@@ -178,7 +195,8 @@ fn merge_nested(all: &mut Changes, then: Changes, otherwise: Changes) -> Result<
 /// replicated. A nested transaction always is.
 pub(crate) fn is_read_only(request: &TxnRequest) -> bool {
     let all = request.success.iter().chain(&request.failure);
-    all.into_iter().all(|op| matches!(op.request, Some(Request::RequestRange(_))))
+    all.into_iter()
+        .all(|op| matches!(op.request, Some(Request::RequestRange(_))))
 }
 
 /// Every operation is a serializable range; true of a transaction without

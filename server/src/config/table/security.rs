@@ -1,6 +1,6 @@
 //! Flags of TLS, HTTP origins and authentication.
 
-use super::Kind::{Bool, Origins, Text, Unsigned};
+use super::Kind::{Bool, Text, Unsigned};
 use super::{Flag, absent, honoured, ineffective};
 
 pub(super) const SECURITY: &[Flag] = &[

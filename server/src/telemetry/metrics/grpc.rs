@@ -4,6 +4,7 @@
 //! then costs plain atomic additions, no label lookup.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{Error, Histogram, IntCounter};
@@ -13,7 +14,7 @@ use super::registrar::Registrar;
 /// Metrics named `grpc_server_*`.
 #[derive(Debug)]
 pub struct GrpcMetrics {
-    methods: HashMap<String, MethodMetrics>,
+    methods: HashMap<String, Arc<MethodMetrics>>,
 }
 
 /// The counters of one method.
@@ -63,14 +64,14 @@ impl GrpcMetrics {
                     handled: CODES.iter().map(of_code).collect(),
                     handling: handling.as_ref().map(|vec| vec.with_label_values(&values)),
                 };
-                methods.insert(format!("/{service}/{name}"), metrics);
+                methods.insert(format!("/{service}/{name}"), Arc::new(metrics));
             }
         }
         Ok(Self { methods })
     }
 
     /// The counters of a method by its full path (`/package.Service/Method`).
-    pub fn method(&self, path: &str) -> Option<&MethodMetrics> {
+    pub fn method(&self, path: &str) -> Option<&Arc<MethodMetrics>> {
         self.methods.get(path)
     }
 }
