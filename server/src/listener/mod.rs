@@ -12,3 +12,6 @@ mod serving;
 
 pub use bind::{BindError, Bound, BoundListeners, Traffic, bind_all};
 pub use serving::{Options, Serving};
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,15 @@ use super::{checks, debug, health, metrics, respond, version};
 use crate::config::ServerConfig;
 use crate::telemetry::metrics::Metrics;
 
+/// The endpoints of client ports without a JSON gateway.
+pub fn endpoints(
+    probe: Arc<dyn Probe>,
+    metrics: Arc<Metrics>,
+    config: &ServerConfig,
+) -> Arc<dyn HttpHandler> {
+    Arc::new(Endpoints::client_port(config, probe, metrics, None))
+}
+
 /// The plain endpoints of one port.
 pub struct Endpoints {
     probe: Arc<dyn Probe>,

@@ -16,5 +16,5 @@ mod respond;
 mod version;
 
 pub use self::http::{BoxError, HttpBody, HttpHandler, HttpRequest, HttpResponse, full_body};
-pub use endpoints::Endpoints;
+pub use endpoints::{Endpoints, endpoints};
 pub use probe::{Alarm, Probe, ProbeFuture, Versions};
