@@ -94,14 +94,15 @@ impl History for mvcc::Store {
                 revisions: Vec::new(),
             });
         };
-        let found = self.read().changes(&ChangesQuery {
+        let query = ChangesQuery {
             from,
             to,
             range: &range,
             wanted: &|key| keys.contains(key),
             revisions_max: limits.revisions_max,
             bytes_max: limits.bytes_max,
-        })?;
+        };
+        let found = across_reload(|| self.read().changes(&query))?;
         Ok(Changes {
             next: found.next,
             revisions: found.revisions,
@@ -109,8 +110,18 @@ impl History for mvcc::Store {
     }
 
     fn key_value(&self, key: &[u8], revision: i64) -> Result<Option<Bytes>, HistoryError> {
-        Ok(self.read().key_value(key, revision)?)
+        across_reload(|| self.read().key_value(key, revision))
     }
+}
+
+/// Reads again where a snapshot was installed during the read: the view taken
+/// before may name records that are gone.
+fn across_reload<T>(read: impl Fn() -> Result<T, mvcc::Error>) -> Result<T, HistoryError> {
+    let result = match read() {
+        Err(mvcc::Error::MissingRecord(_)) => read(),
+        result => result,
+    };
+    Ok(result?)
 }
 
 impl From<mvcc::Error> for HistoryError {

@@ -33,6 +33,8 @@ mod metrics;
 mod stream;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
