@@ -191,7 +191,9 @@ impl History for MemoryHistory {
             if revision > to {
                 break;
             }
-            if changes.revisions.len() >= limits.revisions_max || bytes >= limits.bytes_max {
+            let is_full =
+                changes.revisions.len() >= limits.revisions_max || bytes >= limits.bytes_max;
+            if is_full && !changes.revisions.is_empty() {
                 changes.next = revision;
                 break;
             }

@@ -14,4 +14,4 @@ mod stream;
 mod tests;
 
 pub(crate) use leader_loss::LeaderLoss;
-pub(crate) use service::{Authorize, MakeHeader, WatchService};
+pub(crate) use service::WatchService;
