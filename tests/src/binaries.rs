@@ -3,7 +3,8 @@
 //! Cargo builds a package's binaries only for that package's own tests, so
 //! the suites here run `cargo build` themselves, once per process and under a
 //! file lock. Cargo itself decides whether anything is stale. The binaries of
-//! another build are used with `QUOIN_BIN_DIR`.
+//! another build are used with `QUOIN_BIN_DIR`; another server, given the
+//! same flags, with `QUOIN_SERVER`.
 
 use std::{
     env, fs,
@@ -21,7 +22,10 @@ use crate::{Error, Result};
 /// # Errors
 /// It does not build or cannot be found.
 pub fn quoin() -> Result<PathBuf> {
-    Ok(folder()?.join("quoin"))
+    match env::var_os("QUOIN_SERVER") {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Ok(folder()?.join("quoin")),
+    }
 }
 
 /// The command-line client, built first if necessary.

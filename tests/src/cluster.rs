@@ -25,7 +25,10 @@ use tonic::{
 use crate::{Error, Result, binaries, ports, process::Process, wait};
 
 /// Lines of each log shown when a test fails.
-const LOG_LINES_SHOWN: usize = 40;
+const LOG_LINES_SHOWN: usize = 25;
+
+/// Characters of each of these lines.
+const LOG_COLUMNS_SHOWN: usize = 240;
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -405,9 +408,12 @@ impl Cluster {
             let log = fs::read_to_string(&member.log).unwrap_or_default();
             let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
             eprintln!("--- {} ({})", member.name, member.log.display());
-            log.lines()
-                .skip(skipped)
-                .for_each(|line| eprintln!("{line}"));
+            for line in log.lines().skip(skipped) {
+                eprintln!(
+                    "{}",
+                    line.chars().take(LOG_COLUMNS_SHOWN).collect::<String>()
+                );
+            }
         }
     }
 }

@@ -13,8 +13,10 @@ pub mod conformance;
 pub mod error;
 pub mod golden;
 pub mod history;
+pub mod http;
 pub mod ports;
 pub mod process;
 pub mod wait;
+pub mod workload;
 
 pub use error::{Error, Result};

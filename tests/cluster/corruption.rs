@@ -1,0 +1,62 @@
+//! Damaged files are refused at start, with a line that names the file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use quoin_tests::{
+    cluster::{Cluster, Options, files_under},
+    wait,
+};
+
+use crate::support::put;
+
+/// A value that can be found in the files.
+const MARK: &str = "a-value-that-stands-out-in-any-file-0123456789";
+
+/// A member that was stopped after writing, with `MARK` far from the end of
+/// its log.
+async fn stopped_member() -> Cluster {
+    let mut cluster = Cluster::start(Options::new(1)).await.unwrap();
+    put(&cluster, 0, "mark", MARK).await;
+    for number in 0..100 {
+        put(&cluster, 0, &format!("key/{number}"), &"x".repeat(500)).await;
+    }
+    cluster.terminate(0).await.unwrap();
+    cluster
+}
+
+/// The file below `folder` that holds `MARK`, and where.
+fn find_mark(folder: &Path) -> Option<(PathBuf, usize)> {
+    files_under(folder).into_iter().find_map(|path| {
+        let bytes = fs::read(&path).ok()?;
+        let found = bytes
+            .windows(MARK.len())
+            .position(|window| window == MARK.as_bytes());
+        found.map(|offset| (path, offset))
+    })
+}
+
+/// Starts the member and expects it to end by itself, naming `path`.
+async fn assert_refused(cluster: &mut Cluster, path: &Path) {
+    cluster.start_all().unwrap();
+    let process = cluster.process(0).unwrap();
+    let status = process.wait_ended(wait::DEADLINE).await.unwrap();
+    let output = process.output();
+    assert!(!status.success(), "ended with {status}:\n{output}");
+    let name = path.file_name().unwrap().to_string_lossy();
+    let named = output.lines().any(|line| line.contains(&*name));
+    assert!(named, "no line names {name}:\n{}", process.output_end(20));
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_refused_by_name() {
+    let mut cluster = stopped_member().await;
+    let data = cluster.member(0).unwrap().data.join("member").join("wal");
+    let (path, offset) = find_mark(&data).expect("the log holds the value");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[offset] ^= 0x01;
+    fs::write(&path, bytes).unwrap();
+    assert_refused(&mut cluster, &path).await;
+}

@@ -1,0 +1,14 @@
+//! Clusters of real processes: replication, crashes, quorum, shutdown.
+//!
+//! `QUOIN_ROUNDS` sets the rounds of the kill tests (3 by default); other
+//! settings are in docs/TESTING.md.
+#![expect(clippy::unwrap_used, reason = "a failing test is its error path")]
+
+mod catch_up;
+mod corruption;
+mod crash;
+mod leaks;
+mod quorum;
+mod replication;
+mod shutdown;
+mod support;
