@@ -14,6 +14,7 @@ pub mod error;
 pub mod golden;
 pub mod history;
 pub mod http;
+pub mod interop;
 pub mod ports;
 pub mod process;
 pub mod wait;

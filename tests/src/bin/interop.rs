@@ -1,0 +1,126 @@
+//! Runs clients of other languages, and etcdctl, against a cluster of three.
+//!
+//! Prints a table and exits non-zero where something failed. Needs the tools
+//! of the languages and their registries; see docs/TESTING.md.
+#![expect(clippy::print_stdout, reason = "a command prints its results")]
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use clap::{Parser, ValueEnum};
+use quoin_tests::{
+    Result,
+    cluster::{Cluster, Options},
+    interop::{ctl, languages::Language},
+};
+
+/// Runs clients of other languages against a cluster of three.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The server that is tested.
+    #[arg(long, value_enum, default_value = "quoin")]
+    target: Target,
+    /// The reference server's binary.
+    #[arg(long, default_value = "etcd")]
+    etcd: PathBuf,
+    /// The reference client's binary.
+    #[arg(long, default_value = "etcdctl")]
+    etcdctl: PathBuf,
+    /// Only these: python, node, rust, go, etcdctl.
+    only: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Quoin,
+    Etcd,
+}
+
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    seconds: f32,
+    problem: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let wanted =
+        |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|one| one == name);
+    let reference = Options::new(3).binary(Some(arguments.etcd.clone()));
+    let target = match arguments.target {
+        Target::Quoin => Options::new(3),
+        Target::Etcd => reference.clone(),
+    };
+    let mut rows = Vec::new();
+    if wanted("etcdctl") {
+        let started = Instant::now();
+        let expected = Cluster::start(reference).await?;
+        let found = Cluster::start(target.clone()).await?;
+        let compared = ctl::compare(&arguments.etcdctl, &expected.urls(), &found.urls()).await;
+        let problem = match compared {
+            Ok(differences) if differences.is_empty() => None,
+            Ok(differences) => Some(format!(
+                "{} of {} commands differ\n{}",
+                differences.len(),
+                ctl::commands_count(),
+                differences.join("\n"),
+            )),
+            Err(error) => Some(error.to_string()),
+        };
+        rows.push(Row {
+            name: "etcdctl",
+            seconds: started.elapsed().as_secs_f32(),
+            problem,
+        });
+    }
+    let languages = Language::ALL
+        .into_iter()
+        .filter(|language| wanted(language.name()));
+    let languages: Vec<_> = languages.collect();
+    if !languages.is_empty() {
+        let cluster = Cluster::start(target).await?;
+        for language in languages {
+            rows.push(run(language, &cluster).await);
+        }
+    }
+    Ok(report(&rows))
+}
+
+async fn run(language: Language, cluster: &Cluster) -> Row {
+    let mut started = Instant::now();
+    let problem = match language.set_up() {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => {
+            started = Instant::now();
+            language
+                .check(&cluster.urls())
+                .await
+                .err()
+                .map(|error| error.to_string())
+        }
+    };
+    Row {
+        name: language.name(),
+        seconds: started.elapsed().as_secs_f32(),
+        problem,
+    }
+}
+
+fn report(rows: &[Row]) -> ExitCode {
+    for row in rows {
+        if let Some(problem) = &row.problem {
+            println!("{}: {problem}\n", row.name);
+        }
+    }
+    println!("{:<10} {:<8} {:>8}", "client", "result", "seconds");
+    for row in rows {
+        let result = if row.problem.is_some() {
+            "FAILED"
+        } else {
+            "ok"
+        };
+        println!("{:<10} {result:<8} {:>8.1}", row.name, row.seconds);
+    }
+    ExitCode::from(u8::from(rows.iter().any(|row| row.problem.is_some())))
+}

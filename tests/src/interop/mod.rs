@@ -1,0 +1,10 @@
+//! Clients of other languages against a cluster of three.
+//!
+//! Each client is set up in `target/interop/` on first use, from the ordinary
+//! package registries of its language, and then runs its own check program
+//! from `tests/interop/`. `etcdctl` is compared line by line with what it
+//! prints against the reference server.
+
+pub mod ctl;
+pub mod languages;
+pub mod normalise;
