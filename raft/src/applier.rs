@@ -149,7 +149,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
 
     async fn get_snapshot_builder(&mut self) -> Checkpoint {
         Checkpoint {
-            work: Some(self.machine.lock().checkpoint()).map(SyncFuture::new),
+            work: Some(SyncFuture::new(self.machine.lock().checkpoint())),
             durable: Arc::clone(&self.durable),
             shared: Arc::clone(&self.shared),
         }
@@ -160,17 +160,24 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
         meta: &SnapshotMeta,
         data: SnapshotData,
     ) -> io::Result<()> {
-        let SnapshotData::Incoming(sink) = data else {
-            return Err(io::Error::other(
-                "only a received snapshot can be installed",
-            ));
-        };
         let applied = applied_of(meta);
         let machine = Arc::clone(&self.machine);
         let installed = applied.clone();
         // May write a lot: not on the raft thread. The worker waits, so calls
         // to the state machine stay serial.
-        let install = move || machine.lock().install(installed, sink);
+        let install = move || {
+            let mut machine = machine.lock();
+            let sink = match data {
+                SnapshotData::Incoming(sink) => sink,
+                SnapshotData::Outgoing(source) => copy(source, machine.receive()?)?,
+                SnapshotData::Checkpoint => {
+                    return Err(StateMachineError::new(
+                        "a checkpoint has no data to install",
+                    ));
+                }
+            };
+            machine.install(installed, sink)
+        };
         tokio::task::spawn_blocking(install)
             .await
             .map_err(io::Error::other)?
@@ -253,6 +260,18 @@ impl SyncFuture {
     fn into_inner(self) -> CheckpointFuture {
         self.0.into_inner()
     }
+}
+
+/// Feeds a snapshot of this process into a sink: restoring from a snapshot
+/// without a network in between.
+fn copy(
+    mut source: Box<dyn SnapshotSource>,
+    mut sink: Box<dyn SnapshotSink>,
+) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
+    while let Some(chunk) = source.next_chunk()? {
+        sink.write(chunk)?;
+    }
+    Ok(sink)
 }
 
 fn committed(entry: &Entry) -> Committed {

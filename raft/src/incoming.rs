@@ -72,6 +72,10 @@ enum Feed {
 
 impl<S: StateMachine> Session for PeerSession<S> {
     async fn handle(&mut self, frame: Frame) -> Result<(), String> {
+        if self.core.shared.is_removed(self.peer) {
+            // Its next connection is refused with the reason.
+            return Err(format!("member {:x} was removed", self.peer));
+        }
         match frame.kind {
             Kind::Append => self.append(frame).await,
             Kind::SnapshotBegin | Kind::SnapshotChunk | Kind::SnapshotEnd => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use openraft::{ChangeMembers, Instant, RaftMetrics};
 
@@ -34,10 +34,20 @@ pub(crate) async fn change<S: StateMachine>(
             leader: leadership.leader,
         });
     }
-    let metrics = core.raft.metrics().borrow_watched().clone();
-    let membership = metrics.membership_config.membership();
-    let (change, retain) = plan(change, membership, &metrics)?;
-    submit(core, change, retain).await
+    let mut attempts = 0;
+    loop {
+        let metrics = core.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        let (planned, retain) = plan(change.clone(), membership, &metrics)?;
+        match submit(core, planned, retain).await {
+            // An earlier change, ours or a promotion, is about to be committed.
+            Err(Submit::InProgress(_)) if attempts < IN_PROGRESS_ATTEMPTS_MAX => {
+                attempts += 1;
+                TypeConfig::sleep(IN_PROGRESS_PAUSE).await;
+            }
+            result => return result.map_err(MembershipError::from),
+        }
+    }
 }
 
 /// Moves leadership to `target` or to the best voter.
@@ -86,7 +96,7 @@ pub(crate) async fn upkeep_loop<S: StateMachine>(core: Arc<Core<S>>) {
         if let Some(change) = upkeep(metrics.membership_config.membership(), &metrics)
             && let Err(error) = submit(&core, change, false).await
         {
-            tracing::debug!(%error, "membership upkeep has to be tried again");
+            tracing::debug!(?error, "membership upkeep has to be tried again");
         }
         TypeConfig::sleep(core.config.heartbeat_interval).await;
     }
@@ -96,11 +106,14 @@ async fn submit<S: StateMachine>(
     core: &Core<S>,
     change: Change,
     retain: bool,
-) -> Result<(), MembershipError> {
+) -> Result<(), Submit> {
     match core.raft.change_membership(change, retain).await {
         Ok(_) => Ok(()),
-        Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped),
-        Err(RaftError::APIError(error)) => Err(match error {
+        Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            error @ ChangeMembershipError::InProgress(_),
+        ))) => Err(Submit::InProgress(error.to_string())),
+        Err(RaftError::Fatal(_)) => Err(Submit::Failed(MembershipError::Stopped)),
+        Err(RaftError::APIError(error)) => Err(Submit::Failed(match error {
             ClientWriteError::ForwardToLeader(forward) => MembershipError::NotLeader {
                 leader: forward.leader_id,
             },
@@ -108,7 +121,24 @@ async fn submit<S: StateMachine>(
                 MembershipError::Unknown(error.to_string())
             }
             error => MembershipError::Refused(error.to_string()),
-        }),
+        })),
+    }
+}
+
+/// Why openraft did not take a change.
+#[derive(Debug)]
+enum Submit {
+    /// Another one is not committed yet.
+    InProgress(String),
+    Failed(MembershipError),
+}
+
+impl From<Submit> for MembershipError {
+    fn from(submit: Submit) -> Self {
+        match submit {
+            Submit::InProgress(text) => Self::Refused(text),
+            Submit::Failed(error) => error,
+        }
     }
 }
 
@@ -250,3 +280,7 @@ fn best_target(
 /// Entries a follower may lack and still count as caught up: under load it is
 /// always a few rounds behind.
 const CAUGHT_UP_ENTRIES: u64 = 1000;
+/// Pause before a change is tried again behind an uncommitted one.
+const IN_PROGRESS_PAUSE: Duration = Duration::from_millis(20);
+/// Five seconds of such pauses; then the caller is told.
+const IN_PROGRESS_ATTEMPTS_MAX: u32 = 250;

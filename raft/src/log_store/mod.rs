@@ -84,6 +84,9 @@ impl LogStore {
             .flatten(),
             purged,
             last: recovery.last.map(position).or(purged),
+            first: recovery
+                .first_index
+                .unwrap_or(purged.map_or(0, |id| id.index + 1)),
             cache: EntryCache::new(config.cache_bytes_max),
             weights: Weights::default(),
         };
@@ -175,6 +178,8 @@ pub(crate) struct State {
     pub(crate) committed: Option<LogId>,
     pub(crate) purged: Option<LogId>,
     pub(crate) last: Option<LogId>,
+    /// Index of the oldest entry held, or where the next one will go.
+    pub(crate) first: u64,
     pub(crate) cache: EntryCache,
     pub(crate) weights: Weights,
 }
@@ -191,3 +196,6 @@ fn stored<T>(
 
 /// The log's own tail beside our cache: a few groups.
 const WAL_TAIL_BYTES_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod contract;

@@ -73,9 +73,8 @@ impl LogStore {
             Bound::Unbounded => u64::MAX,
         };
         let state = self.shared.state.lock();
-        let first = state.purged.map_or(0, |id| id.index + 1);
         let next = state.last.map_or(0, |id| id.index + 1);
-        start.max(first)..end.min(next)
+        start.max(state.first)..end.min(next)
     }
 
     /// Entries of a non-empty range that the log holds, at least one.

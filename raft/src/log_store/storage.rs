@@ -67,6 +67,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let mut state = self.shared.state.lock();
             for entry in entries {
                 records.push(entry_codec::to_wal(&entry));
+                if state.last.is_none_or(|last| last.index < state.first) {
+                    state.first = entry.log_id.index;
+                }
                 state.last = Some(entry.log_id);
                 state
                     .weights
@@ -85,6 +88,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let index = last.map(|id| id.index);
         {
             let mut state = self.shared.state.lock();
+            if state.last.map(|last| last.index) <= index {
+                return Ok(());
+            }
             state.cache.truncate_after(index);
             state.weights.truncate_after(index);
             state.last = last.or(state.purged);
@@ -99,6 +105,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             state.cache.purge_to(upto.index);
             state.weights.purge_to(upto.index);
             state.purged = state.purged.max(Some(upto));
+            state.first = state.first.max(upto.index.saturating_add(1));
             state.last = state.last.max(state.purged);
         }
         self.shared.note_purged(upto.index);

@@ -2,6 +2,8 @@
 //! snapshots and faults, over memory and over TCP.
 
 mod cluster;
-mod harness;
-mod register;
+mod faults;
+pub(crate) mod harness;
+mod membership;
+pub(crate) mod register;
 mod single;

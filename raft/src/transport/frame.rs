@@ -284,3 +284,6 @@ const HELLO_BYTES_MAX: usize = 4 << 10;
 /// Read buffer per connection: dozens of small frames per system call; larger
 /// payloads are read straight into their own buffer.
 const READ_BUFFER_BYTES: usize = 32 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ pub(crate) fn address_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
+
+#[cfg(test)]
+mod contract;

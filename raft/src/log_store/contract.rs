@@ -1,0 +1,169 @@
+//! openraft's own suite over this log store, and what it does not test.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use openraft::entry::RaftEntry;
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::type_config::TypeConfigExt;
+use openraft::{RaftLogReader, StorageError};
+use quoin_wal::storage::MemoryStorage;
+use tempfile::TempDir;
+
+use super::LogStore;
+use crate::applier::{Applier, ApplierControl};
+use crate::shared::Shared;
+use crate::tests::register::{Disk, Register};
+use crate::types::{Entry, EntryBody, Tag, TypeConfig, log_id};
+use crate::{Config, WalConfig};
+
+struct Builder {
+    cache_bytes_max: usize,
+}
+
+impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder {
+    async fn build(
+        &self,
+    ) -> Result<(TempDir, LogStore, Applier<Register>), StorageError<TypeConfig>> {
+        let directory = TempDir::new().unwrap();
+        let mut config = Config::new(0, 1, Vec::new(), WalConfig::new(directory.path().into()));
+        config.wal.segment_bytes = 1 << 20;
+        config.cache_bytes_max = self.cache_bytes_max;
+        let store = LogStore::open_on(Arc::new(MemoryStorage::new()), &config).unwrap();
+        let control = Arc::new(ApplierControl::default());
+        control.running.store(true, Ordering::Release);
+        let shared = Arc::new(Shared::new(0, Arc::clone(store.metrics()), &[]));
+        let register = Register::lenient(Disk::default());
+        Ok((
+            directory,
+            store,
+            Applier::new(register, shared, control, 1000),
+        ))
+    }
+}
+
+#[test]
+fn passes_the_suite_of_openraft_from_the_cache() {
+    TypeConfig::run(async {
+        Suite::test_all(Builder {
+            cache_bytes_max: 1 << 20,
+        })
+        .await
+        .unwrap()
+    });
+}
+
+#[test]
+fn passes_the_suite_of_openraft_from_the_log_files() {
+    TypeConfig::run(async {
+        Suite::test_all(Builder { cache_bytes_max: 0 })
+            .await
+            .unwrap()
+    });
+}
+
+fn entry(term: u64, index: u64, length: usize) -> Entry {
+    let bytes = Bytes::from(vec![index as u8; length]);
+    Entry::new(
+        log_id(term, index),
+        EntryBody {
+            tag: Tag::Normal,
+            bytes,
+        },
+    )
+}
+
+#[tokio::test]
+async fn everything_survives_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let config = Config::new(
+        1,
+        1,
+        Vec::new(),
+        WalConfig::new(directory.path().join("wal")),
+    );
+    let vote = crate::types::Vote::new_committed(3, 9);
+    {
+        let mut store = LogStore::open(&config).unwrap();
+        assert!(store.is_new());
+        store.save_vote(&vote).await.unwrap();
+        store
+            .blocking_append((0..100).map(|index| entry(2, index, 100)))
+            .await
+            .unwrap();
+        assert_eq!(store.durable().index(), 100);
+        store.truncate_after(Some(log_id(2, 89))).await.unwrap();
+        store
+            .blocking_append((90..95).map(|index| entry(3, index, 10)))
+            .await
+            .unwrap();
+        store.purge(log_id(2, 9)).await.unwrap();
+        store.save_committed(Some(log_id(2, 50))).await.unwrap();
+        store.close().unwrap();
+    }
+    let mut store = LogStore::open(&config).unwrap();
+    assert!(!store.is_new());
+    let state = store.get_log_state().await.unwrap();
+    assert_eq!(state.last_purged_log_id, Some(log_id(2, 9)));
+    assert_eq!(state.last_log_id, Some(log_id(3, 94)));
+    assert_eq!(store.read_vote().await.unwrap(), Some(vote));
+    assert_eq!(store.read_committed().await.unwrap(), Some(log_id(2, 50)));
+    let entries = store.try_get_log_entries(..).await.unwrap();
+    assert_eq!(entries.len(), 85);
+    assert_eq!(entries[0], entry(2, 10, 100));
+    assert_eq!(entries[84], entry(3, 94, 10));
+    store.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_for_replication_is_bounded_by_bytes() {
+    let directory = TempDir::new().unwrap();
+    let config = Config::new(
+        1,
+        1,
+        Vec::new(),
+        WalConfig::new(directory.path().join("wal")),
+    );
+    let mut store = LogStore::open(&config).unwrap();
+    store
+        .blocking_append((0..20).map(|index| entry(1, index, 300 << 10)))
+        .await
+        .unwrap();
+    let entries = store.limited_get_log_entries(3, 20).await.unwrap();
+    assert_eq!(
+        entries
+            .iter()
+            .map(|entry| entry.log_id.index)
+            .collect::<Vec<_>>(),
+        [3, 4, 5]
+    );
+    store.close().unwrap();
+}
+
+#[tokio::test]
+async fn the_log_goes_on_behind_a_purge_beyond_its_end() {
+    let directory = TempDir::new().unwrap();
+    let config = Config::new(
+        1,
+        1,
+        Vec::new(),
+        WalConfig::new(directory.path().join("wal")),
+    );
+    let mut store = LogStore::open(&config).unwrap();
+    store
+        .blocking_append((0..5).map(|index| entry(1, index, 10)))
+        .await
+        .unwrap();
+    store.purge(log_id(2, 99)).await.unwrap();
+    assert_eq!(store.durable().index(), 100);
+    store.durable().wait_for(100).unwrap();
+    store
+        .blocking_append((100..105).map(|index| entry(2, index, 10)))
+        .await
+        .unwrap();
+    assert_eq!(store.try_get_log_entries(..).await.unwrap().len(), 5);
+    assert_eq!(store.durable().index(), 105);
+    store.close().unwrap();
+}
