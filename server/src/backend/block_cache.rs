@@ -80,12 +80,6 @@ impl BlockCache {
         }
     }
 
-    /// Bytes of the blocks kept.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().bytes).sum()
-    }
-
     fn shard(&self, id: u64) -> &Mutex<Shard> {
         &self.shards[id as usize % SHARDS_COUNT]
     }
@@ -114,3 +108,35 @@ impl Shard {
 
 /// Keeps readers of different blocks apart.
 const SHARDS_COUNT: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::block::BlockBuilder;
+    use super::*;
+    use crate::base::revision::Revision;
+
+    fn block(id: u64) -> Block {
+        let mut builder = BlockBuilder::default();
+        builder.push(Revision::new(2, 0), &[id as u8; 900], &[]);
+        let packed = builder.finish(id).unwrap();
+        Block::parse(Bytes::clone(&packed.block), &packed.entry).unwrap()
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_bytes_and_keeps_what_is_read_again() {
+        let cache = BlockCache::new(SHARDS_COUNT * 3000);
+        cache.insert(0, block(0));
+        for round in 1..100 {
+            assert!(cache.block(0).is_some(), "round {round}");
+            cache.insert(round * SHARDS_COUNT as u64, block(round));
+            let shard = cache.shards[0].lock();
+            assert!(shard.bytes <= 3000);
+            assert_eq!(shard.queue.len(), shard.blocks.len());
+        }
+        assert!(cache.block(SHARDS_COUNT as u64).is_none());
+        cache.remove(0);
+        assert!(cache.block(0).is_none());
+    }
+}

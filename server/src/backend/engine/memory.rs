@@ -38,6 +38,18 @@ impl MemoryOpener {
             ..Self::default()
         }
     }
+    /// Flips a bit in the first row of a table, of every engine made so far.
+    #[cfg(test)]
+    pub(in crate::backend) fn damage(&self, table: EngineTable, at: usize) {
+        for disk in self.disks.lock().values() {
+            let mut disk = disk.write();
+            let row = disk.rows.iter_mut().find(|((of, _), _)| *of == table);
+            let (_, value) = row.expect("the test wrote such a row");
+            let mut bytes = value.to_vec();
+            bytes[at] ^= 1;
+            *value = bytes.into();
+        }
+    }
 }
 
 impl OpenEngine for MemoryOpener {

@@ -6,6 +6,8 @@
 //! (versions, snapshots, garbage) is done once, above, for every engine.
 //! `contract.rs` is the suite that every engine passes.
 
+#[cfg(test)]
+mod contract;
 mod memory;
 mod redb;
 mod sled;
@@ -20,6 +22,8 @@ use super::error::Error;
 
 pub(super) use self::memory::MemoryOpener;
 pub(super) use self::redb::RedbOpener;
+#[cfg(test)]
+pub(super) use self::redb::redb_on;
 pub(super) use self::sled::SledOpener;
 
 /// Which engine keeps the blocks.

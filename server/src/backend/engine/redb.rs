@@ -55,6 +55,24 @@ impl OpenEngine for RedbOpener {
     }
 }
 
+/// A redb engine on storage that a test provides.
+#[cfg(test)]
+pub(in crate::backend) fn redb_on(
+    storage: impl redb::StorageBackend,
+    is_new: bool,
+) -> Result<Arc<dyn Engine>, Error> {
+    let database = Database::builder()
+        .set_cache_size(1 << 20)
+        .create_with_backend(storage)
+        .map_err(failed("open"))?;
+    let engine = if is_new {
+        RedbEngine::with_tables(database)?
+    } else {
+        RedbEngine::new(database)
+    };
+    Ok(Arc::new(engine))
+}
+
 #[derive(Debug)]
 struct RedbEngine {
     /// Shared by reads and the writer; taken exclusively by `reclaim`.

@@ -3,9 +3,11 @@
 //! Every suite runs over all engines. `model` holds what the backend should
 //! answer; `crash` kills a child process and an engine's disk under it.
 
+mod crash;
 mod limits;
 mod model;
 mod random;
+mod transfer;
 
 use std::sync::Arc;
 

@@ -1,0 +1,115 @@
+//! Snapshots that arrive damaged, and installations cut off half way.
+
+use std::fs;
+
+use super::model::State;
+use super::{KINDS, Place, wait};
+use crate::backend::{Backend, EngineKind, Error, Table};
+
+/// A backend with blocks, records in memory and rows, and its state.
+fn filled(place: &Place, seed: u16) -> (Backend, State) {
+    let backend = place.open();
+    let mut state = State::default();
+    for round in 0..2 {
+        let mut batch = backend.batch();
+        for key in 0..60 {
+            let record = state.put(0, key + seed, 900 + key as usize);
+            batch.append(&record.info, &record.value);
+            state.revision = record.info.revision.main;
+        }
+        let key = bytes::Bytes::from(format!("row {round}"));
+        batch.put_row(Table::Lease, &key, b"value");
+        state.rows.insert((Table::Lease, key), "value".into());
+        state.index += 1;
+        batch.commit((state.index, 1), state.revision);
+        if round == 0 {
+            wait(backend.checkpoint()).unwrap();
+        }
+    }
+    (backend, state)
+}
+
+fn stream(backend: &Backend) -> Vec<u8> {
+    let mut snapshot = backend.snapshot();
+    let mut stream = Vec::new();
+    while let Some(chunk) = snapshot.next_chunk().unwrap() {
+        stream.extend_from_slice(&chunk);
+    }
+    stream
+}
+
+fn receive(backend: &Backend, stream: &[u8]) -> Result<(), Error> {
+    let mut staging = backend.stage()?;
+    staging.write(stream)?;
+    backend.install(staging).map(drop)
+}
+
+#[test]
+fn a_damaged_or_truncated_stream_changes_nothing() {
+    let (sender, _) = filled(&Place::new(EngineKind::Memory), 0);
+    let stream = stream(&sender);
+    let place = Place::new(EngineKind::Memory);
+    let (receiver, state) = filled(&place, 500);
+    let step = stream.len() / 97;
+    for at in (0..stream.len())
+        .step_by(step)
+        .chain(stream.len() - 30..stream.len())
+    {
+        let mut changed = stream.clone();
+        changed[at] ^= 4;
+        for bad in [&changed[..], &stream[..at]] {
+            let error = receive(&receiver, bad).unwrap_err();
+            assert!(
+                matches!(error, Error::SnapshotRefused { .. }),
+                "{at}: {error}"
+            );
+        }
+    }
+    let mut longer = stream.clone();
+    longer.push(1);
+    assert!(receive(&receiver, &longer).is_err());
+    state.check(&receiver.read());
+    assert!(receiver.failure().is_none());
+    receive(&receiver, &stream).unwrap();
+}
+
+#[test]
+fn an_installation_leaves_the_old_or_the_new_state_and_no_rubbish() {
+    for kind in KINDS {
+        let (sender, new) = filled(&Place::new(kind), 0);
+        let stream = stream(&sender);
+        let place = Place::new(kind);
+        let (receiver, old) = filled(&place, 500);
+        wait(receiver.checkpoint()).unwrap();
+        // Received completely, then the process dies before the switch.
+        let mut staging = receiver.stage().unwrap();
+        staging.write(&stream).unwrap();
+        assert!(staging.is_complete());
+        let left = place.directory.path().join("state-9");
+        fs::create_dir_all(left.join("rubbish")).unwrap();
+        fs::write(place.directory.path().join("CURRENT.new"), b"half").unwrap();
+        drop(staging);
+        drop(receiver);
+        let receiver = place.open();
+        assert!(!left.exists());
+        old.check(&receiver.read());
+        // Switched, with a reader of the old state left.
+        let reader = receiver.read();
+        receive(&receiver, &stream).unwrap();
+        new.check(&receiver.read());
+        new.check_infos(&receiver);
+        old.check(&reader);
+        drop(reader);
+        let names = || {
+            let entries = fs::read_dir(place.directory.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with("state-")).count()
+        };
+        assert!(names() <= 1, "the old state's directory is still there");
+        // The new state is what a restart finds, without a checkpoint.
+        drop(receiver);
+        let receiver = place.open();
+        new.check(&receiver.read());
+        assert_eq!(receiver.recovered().applied.unwrap().index, new.index);
+    }
+}
