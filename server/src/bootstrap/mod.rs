@@ -13,4 +13,4 @@ mod probe;
 mod server;
 mod stores;
 
-pub use server::{Server, StartError, start};
+pub use server::{MemberEnd, Server, StartError, start};

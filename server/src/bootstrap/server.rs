@@ -90,6 +90,15 @@ pub struct Server {
     failure: watch::Receiver<Option<String>>,
 }
 
+/// How a member ended without being told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberEnd {
+    /// The cluster has removed it: an end in good order.
+    Removed,
+    /// It cannot go on, for this reason.
+    Failed(String),
+}
+
 /// Opens everything below `config` and starts the member.
 ///
 /// # Errors
@@ -450,12 +459,18 @@ impl Server {
 
     /// Resolves when the member cannot go on; the process must exit with an
     /// error that says why.
-    pub async fn stopped(&self) -> String {
-        let mut failure = self.failure.clone();
-        tokio::select! {
-            reason = self.node.stopped() => reason.to_string(),
-            Ok(reason) = failure.wait_for(Option::is_some) => {
-                reason.clone().unwrap_or_default()
+    /// The future borrows nothing, so that it can run beside [`Server::ready`].
+    pub fn stopped(&self) -> impl Future<Output = MemberEnd> + Send + use<> {
+        let (node, mut failure) = (self.node.clone(), self.failure.clone());
+        async move {
+            tokio::select! {
+                reason = node.stopped() => match reason {
+                    quoin_raft::StopReason::Removed => MemberEnd::Removed,
+                    reason => MemberEnd::Failed(reason.to_string()),
+                },
+                Ok(reason) = failure.wait_for(Option::is_some) => {
+                    MemberEnd::Failed(reason.clone().unwrap_or_default())
+                }
             }
         }
     }

@@ -35,4 +35,4 @@ pub use resolved::{
 pub use url::{Scheme, Url, UrlError};
 
 /// The etcd release whose API, flags and texts are spoken.
-pub const API_VERSION: &str = "3.7.3";
+pub const API_VERSION: &str = crate::base::version::ETCD;

@@ -72,6 +72,20 @@ impl Serving {
         grpc: G,
         http: Arc<dyn HttpHandler>,
     ) -> io::Result<()> {
+        tracing::info!(
+            traffic = bound.traffic.as_str(),
+            address = bound.address(),
+            "serving client traffic insecurely; this is strongly discouraged!"
+        );
+        self.accept(bound, grpc, http)
+    }
+
+    fn accept<G: GrpcService>(
+        &self,
+        bound: Bound,
+        grpc: G,
+        http: Arc<dyn HttpHandler>,
+    ) -> io::Result<()> {
         let handlers = Handlers {
             grpc,
             http,
@@ -104,7 +118,8 @@ impl Serving {
     /// The runtime cannot take the socket.
     pub fn serve_http(&self, mut bound: Bound, http: Arc<dyn HttpHandler>) -> io::Result<()> {
         bound.traffic = super::bind::Traffic::Http;
-        self.serve(bound, NoGrpc, http)
+        tracing::info!(address = bound.address(), "serving metrics");
+        self.accept(bound, NoGrpc, http)
     }
 
     /// Stops accepting, waits up to `patience` for requests in flight, then

@@ -1,6 +1,6 @@
 //! Flags of TLS, HTTP origins and authentication.
 
-use super::Kind::{Bool, Text, Unsigned};
+use super::Kind::{Bool, Origins, Text, Unsigned};
 use super::{Flag, absent, honoured, ineffective};
 
 pub(super) const SECURITY: &[Flag] = &[
@@ -105,7 +105,7 @@ pub(super) const SECURITY: &[Flag] = &[
     ineffective("tls-max-version", Text, "", "Only with TLS."),
     honoured(
         "cors",
-        Text,
+        Origins,
         "*",
         "Origins answered with CORS headers; empty or * for all.",
     ),
