@@ -121,19 +121,8 @@ impl Harness {
         let target = copy.path().join("state");
         copy_directory(&self.config.directory, &target);
         self.config.directory = target;
-        self.reopen_at(copy)
-    }
-
-    /// Closes properly and opens again.
-    pub(super) fn restart(&mut self) -> usize {
-        self.backend.close().unwrap();
-        let same = std::mem::replace(&mut self.directory, TempDir::new().unwrap());
-        self.reopen_at(same)
-    }
-
-    fn reopen_at(&mut self, directory: TempDir) -> usize {
         self.backend = open_backend(&self.config);
-        self.directory = directory;
+        self.directory = copy;
         self.store = Store::open(self.backend.clone()).unwrap();
         let applied = self
             .backend
@@ -149,6 +138,12 @@ impl Harness {
             self.replay(index);
         }
         self.log.len() + 1 - first
+    }
+
+    /// Closes properly and opens again.
+    pub(super) fn restart(&mut self) -> usize {
+        self.backend.close().unwrap();
+        self.crash()
     }
 }
 
