@@ -21,7 +21,7 @@ use super::error::Error;
 use super::handle::{Recovered, Shared};
 use super::meta::Meta;
 use super::page::PageMap;
-use super::read_view::View;
+use super::read_view::{Tables, View};
 use super::state_directory::{Current, disk_bytes};
 use super::table::Table;
 use crate::base::revision::Revision;
@@ -42,6 +42,8 @@ pub(super) struct Checkpointer {
 struct Job {
     plan: Plan,
     view: Arc<View>,
+    /// The small tables of the view, and the dead marks of the plan.
+    tables: Tables,
     changed_rows: BTreeSet<(Table, Bytes)>,
 }
 
@@ -65,7 +67,7 @@ impl Checkpointer {
         }
         self.pages.write(
             &job.changed_rows,
-            &job.view.tables,
+            &job.tables,
             &mut writer.next_id,
             &mut writer.changes,
         );
@@ -109,13 +111,17 @@ impl Checkpointer {
 
     fn begin(&self, effort: Effort) -> Job {
         self.shared.is_dirty.store(false, Ordering::SeqCst);
-        let plan = self.shared.collector.lock().plan(effort);
+        let mut plan = self.shared.collector.lock().plan(effort);
         let mut unwritten = self.shared.publish.lock();
         let view = self.shared.view.load_full();
+        let mut changed_rows = std::mem::take(&mut unwritten.changed_rows);
+        changed_rows.append(&mut plan.changed_marks);
+        let tables = view.tables.with_marks(std::mem::take(&mut plan.marks));
         Job {
             plan,
             view,
-            changed_rows: std::mem::take(&mut unwritten.changed_rows),
+            tables,
+            changed_rows,
         }
     }
 

@@ -1,20 +1,25 @@
 //! Giving space back: which records are dead, which blocks to rewrite.
 //!
 //! Compaction says which records are dead; here they are marked in a bitmap per
-//! block, in memory only (mvcc says it again after a restart). A checkpoint asks
+//! block, and for the next start in rows that checkpoints write (`dead_marks`). A checkpoint asks
 //! for a plan: blocks with no live record go, runs of sparse or small neighbours
 //! are packed anew, within a budget. A block that left the newest directory is a
 //! grave: its rows are removed once no view with an older directory is left.
 //! Marks that arrive while a plan is carried out are carried over to the new
 //! blocks. Owned by a mutex; every call is short except over very large runs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
+
 use super::block::{BLOCK_BYTES_MAX, BlockEntry, Shape};
+use super::dead_marks::{DeadMarks, block_key};
 use super::directory::Directory;
 use super::meta::Grave;
+use super::row_table::RowTable;
+use super::table::Table;
 use crate::base::revision::Revision;
 
 /// What is dead, and what may be removed.
@@ -35,6 +40,10 @@ pub(super) struct Collector {
     /// Bytes of all blocks, and the part of them that is dead.
     total_bytes: u64,
     dead_bytes: u64,
+    /// The marks as rows; up to date but for `changed_blocks`.
+    marks: DeadMarks,
+    /// First revisions of blocks whose row is out of date.
+    changed_blocks: BTreeSet<Revision>,
 }
 
 #[derive(Debug)]
@@ -69,6 +78,10 @@ pub(super) struct Plan {
     pub(super) runs: Vec<Vec<Victim>>,
     /// Rows to remove.
     pub(super) graves: Vec<Grave>,
+    /// Dead marks as of the plan: what it drops may rely on them.
+    pub(super) marks: RowTable,
+    /// Rows of `marks` that are not in the engine yet.
+    pub(super) changed_marks: BTreeSet<(Table, Bytes)>,
 }
 
 /// A block that is replaced.
@@ -119,6 +132,12 @@ impl BlockLife {
         self.bytes() * u64::from(self.dead.count) / u64::from(self.entry.records_count.max(1))
     }
 
+    fn dead_revisions(&self) -> impl Iterator<Item = Revision> {
+        let all = self.shape.revisions(&self.entry).enumerate();
+        all.filter(|(at, _)| self.dead.contains(*at))
+            .map(|(_, revision)| revision)
+    }
+
     fn live_bytes(&self) -> u64 {
         self.bytes() - self.dead_bytes()
     }
@@ -161,6 +180,7 @@ impl Collector {
         graves: Vec<Grave>,
         checkpointed: Revision,
         directory: &Arc<Directory>,
+        (marks, dead): (RowTable, Vec<Revision>),
     ) -> Self {
         let mut collector = Self {
             checkpointed,
@@ -173,7 +193,31 @@ impl Collector {
         for (entry, shape) in blocks {
             collector.insert(entry, shape);
         }
+        collector.marks = DeadMarks::recovered(marks);
+        // Rows of blocks that are gone are to go too.
+        collector.changed_blocks.extend(collector.marks.blocks());
+        for revision in dead {
+            collector.discard(revision);
+        }
         collector
+    }
+
+    /// The marks as rows, up to date.
+    pub(super) fn marks(&mut self) -> RowTable {
+        for first in std::mem::take(&mut self.changed_blocks) {
+            let life = self.blocks.get(&first);
+            let dead = life.into_iter().flat_map(BlockLife::dead_revisions);
+            self.marks.set(block_key(first), dead);
+        }
+        self.marks.rows()
+    }
+
+    /// Revisions that are marked dead, in blocks and not yet in blocks.
+    pub(super) fn dead_revisions(&mut self) -> HashSet<Revision> {
+        self.marks();
+        let mut dead = self.marks.revisions();
+        dead.extend(&self.pending);
+        dead
     }
 
     /// Marks a record dead, wherever it is now.
@@ -191,6 +235,7 @@ impl Collector {
         let before = life.dead_bytes();
         if life.dead.insert(ordinal, life.entry.records_count) {
             self.dead_bytes += life.dead_bytes() - before;
+            self.changed_blocks.insert(*first);
             if life.is_sparse(false) {
                 self.candidates.insert(*first);
             }
@@ -207,7 +252,10 @@ impl Collector {
             .filter(is_free)
             .map(|(_, grave)| *grave)
             .collect();
+        let marks = self.marks();
         Plan {
+            marks,
+            changed_marks: self.marks.take_unwritten(),
             dead: self.pending.clone(),
             runs: self.runs(effort),
             graves,
@@ -291,6 +339,7 @@ impl Collector {
     fn remove(&mut self, first: Revision) -> Option<BlockLife> {
         let life = self.blocks.remove(&first)?;
         self.candidates.remove(&first);
+        self.changed_blocks.insert(first);
         self.total_bytes -= life.bytes();
         self.dead_bytes -= life.dead_bytes();
         Some(life)

@@ -126,13 +126,22 @@ impl Backend {
         self.shared().durable.lock().clone()
     }
 
-    /// Calls `f` for every record in revision order, without values.
+    /// Calls `f` for every record in revision order, without values. Records that
+    /// were discarded are left out, also those discarded before a restart.
     ///
     /// # Errors
     ///
     /// A key row could not be read or is corrupt.
     pub fn for_each_record_info(&self, f: &mut dyn FnMut(RecordInfo)) -> Result<(), Error> {
-        self.shared().view.load_full().for_each_record_info(f)
+        let (view, dead) = {
+            let mut collector = self.shared().collector.lock();
+            (self.shared().view.load_full(), collector.dead_revisions())
+        };
+        view.for_each_record_info(&mut |info| {
+            if !dead.contains(&info.revision) {
+                f(info);
+            }
+        })
     }
 
     /// Begins the batch of one Raft entry; waits while another one is open.
@@ -147,7 +156,11 @@ impl Backend {
 
     /// Pins the current version for sending it out.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.shared().view.load_full())
+        let mut collector = self.shared().collector.lock();
+        let marks = collector.marks();
+        let mut view = View::clone(&self.shared().view.load());
+        view.tables = Arc::new(view.tables.with_marks(marks));
+        Snapshot::new(Arc::new(view))
     }
 
     /// Begins to receive a state from another member.
@@ -174,7 +187,9 @@ impl Backend {
     /// Says that these records are dead: compaction superseded them.
     ///
     /// The decision (a compact revision row) must have been committed before.
-    /// Repeating it is harmless; after a restart it must be repeated.
+    /// Repeating it is harmless; after a restart it must be repeated. The marks of
+    /// one call become durable in one commit, and before anything they made
+    /// droppable is gone.
     pub fn discard(&self, dead: &[Revision]) {
         let shared = self.shared();
         {
@@ -356,7 +371,13 @@ pub(super) struct Unwritten {
 impl Shared {
     fn new(config: Config, durability: Arc<dyn Durability>, opener: Arc<dyn OpenEngine>) -> Self {
         let view = Arc::new(View::default());
-        let collector = Collector::recovered(vec![], vec![], Revision::ZERO, &view.directory);
+        let collector = Collector::recovered(
+            vec![],
+            vec![],
+            Revision::ZERO,
+            &view.directory,
+            Default::default(),
+        );
         Self {
             state: StateDirectory::new(&config.directory),
             config,

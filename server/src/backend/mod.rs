@@ -19,6 +19,7 @@ mod checkpoint_thread;
 mod cold;
 mod collect;
 mod config;
+mod dead_marks;
 mod directory;
 mod engine;
 mod error;

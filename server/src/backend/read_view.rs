@@ -36,6 +36,13 @@ impl Tables {
     pub(super) fn table_mut(&mut self, table: Table) -> &mut RowTable {
         &mut self.tables[table.slot()]
     }
+
+    /// These tables with `marks` as the dead marks, which no batch knows.
+    pub(super) fn with_marks(&self, marks: RowTable) -> Self {
+        let mut tables = self.clone();
+        *tables.table_mut(Table::Dead) = marks;
+        tables
+    }
 }
 
 /// Everything as of one applied Raft entry.
@@ -75,7 +82,8 @@ impl View {
 }
 
 impl View {
-    /// Calls `f` with the info of every record, in revision order.
+    /// Calls `f` with the info of every record, dead ones included, in revision
+    /// order.
     ///
     /// # Errors
     ///

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use super::block::{BlockEntry, KeyRow, Shape};
 use super::cold::ColdStore;
+use super::dead_marks;
 use super::engine::EngineTable;
 use super::error::Error;
 use super::meta::Meta;
 use super::page::PageMap;
 use super::read_view::Tables;
+use super::table::Table;
+use crate::base::revision::Revision;
 
 /// Everything that is in memory of a state on disk.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Loaded {
     /// In revision order.
     pub(super) blocks: Vec<(BlockEntry, Shape)>,
     pub(super) tables: Tables,
+    /// What the dead marks among the tables name.
+    pub(super) dead: Vec<Revision>,
     pub(super) pages: PageMap,
 }
 
@@ -54,7 +59,14 @@ pub(super) fn load(cold: &Arc<ColdStore>) -> Result<Loaded, Error> {
             .recover(id, &bytes, &mut tables)
             .map_err(|reason| cold.corrupt(EngineTable::Page, id, reason))
     })?;
+    let mut dead = Vec::new();
+    for (_, marks) in tables.table(Table::Dead).rows() {
+        let revisions = dead_marks::decode(&marks)
+            .map_err(|reason| cold.corrupt(EngineTable::Page, 0, reason))?;
+        dead.extend(revisions);
+    }
     Ok(Loaded {
+        dead,
         meta,
         blocks,
         tables,

@@ -305,14 +305,18 @@ impl Shared {
         let Loaded {
             meta,
             blocks,
-            tables,
+            mut tables,
+            dead,
             pages,
         } = loaded;
         let entries: Vec<_> = blocks.iter().map(|(entry, _)| *entry).collect();
         let directory = Arc::new(Directory::new(Some(Arc::clone(cold)), &entries));
         let mut collector = self.collector.lock();
         let mut unwritten = self.publish.lock();
-        *collector = Collector::recovered(blocks, meta.graves, meta.checkpointed, &directory);
+        // Only the collector has the marks that are true now.
+        let marks = (std::mem::take(tables.table_mut(Table::Dead)), dead);
+        *collector =
+            Collector::recovered(blocks, meta.graves, meta.checkpointed, &directory, marks);
         self.view.store(Arc::new(View {
             revision: meta.position.revision,
             applied: meta.position.applied,

@@ -25,11 +25,13 @@ pub enum Table {
     MembersRemoved = 8,
     /// Cluster-wide values such as the feature level.
     Cluster = 9,
+    /// Internal to the backend: records in blocks that are dead. See `dead_marks`.
+    Dead = 10,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Lease,
         Self::Auth,
@@ -39,6 +41,7 @@ impl Table {
         Self::Members,
         Self::MembersRemoved,
         Self::Cluster,
+        Self::Dead,
     ];
 
     /// The number of the table on disk.

@@ -194,3 +194,28 @@ fn readers_see_whole_requests_while_writes_and_compaction_run() {
         2000
     );
 }
+
+#[test]
+fn a_deleted_key_stays_dead_when_its_tombstone_is_gone_before_its_put() {
+    let mut harness = Harness::new();
+    // The put is in a block full of live records, which is not rewritten.
+    let mut writes: Vec<_> = (0..500)
+        .map(|number| put(&format!("live{number}"), "value", 0))
+        .collect();
+    writes.push(put("ghost", "value", 0));
+    harness.apply(vec![Request::Write(writes)]);
+    harness.checkpoint();
+    harness.delete("ghost", "");
+    harness.put("last", "");
+    harness.compact_fully(4);
+    harness.checkpoint();
+    for _ in 0..2 {
+        harness.restart();
+        let view = harness.store.read();
+        assert_eq!(view.key_value(b"ghost", 0).unwrap(), None);
+        assert_eq!(all_at(&view, 0).len(), 501);
+        drop(view);
+        while harness.store.compaction_step(1000) != CompactionProgress::Idle {}
+        harness.checkpoint();
+    }
+}
