@@ -37,7 +37,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The initial cluster does not describe this member.
+    /// It is not known who this member is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A listen address is taken or not ours.
@@ -104,9 +104,9 @@ pub enum MemberEnd {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<Server, StartError> {
-    let identity = Identity::of(&config)?;
     let listeners = listener::bind_all(&config)?;
     create_directories(&config)?;
+    let identity = Identity::open(&config)?;
     let raft_config = raft_config(&config, &identity);
     let log_store = LogStore::open(&raft_config)?;
     let stores = stores::open(&config, &identity, log_store.durable())?;
