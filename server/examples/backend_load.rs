@@ -146,7 +146,7 @@ fn rss_mb() -> u64 {
         .split_whitespace()
         .nth(1)
         .and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096 >> 20
+    (pages.unwrap_or(0) * 4096) >> 20
 }
 
 const BATCH_RECORDS: usize = 64;

@@ -23,14 +23,14 @@ use super::stage::Staged;
 pub(super) struct Orders {
     checkpoints: Vec<oneshot::Sender<Result<Recovered, Error>>>,
     defragments: Vec<oneshot::Sender<Result<(), Error>>>,
-    install: Option<(
-        Box<Staged>,
-        std::sync::mpsc::SyncSender<Result<Recovered, Error>>,
-    )>,
+    install: Option<(Box<Staged>, InstallWaiter)>,
     stop: Option<Stop>,
     /// Set when the thread has ended: nothing is served any more.
     ended: Option<Error>,
 }
+
+/// Who blocks until an installation is done.
+type InstallWaiter = std::sync::mpsc::SyncSender<Result<Recovered, Error>>;
 
 /// How the thread ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +44,7 @@ pub(super) enum Stop {
 enum Task {
     Checkpoint(Vec<oneshot::Sender<Result<Recovered, Error>>>),
     Defragment(Vec<oneshot::Sender<Result<(), Error>>>),
-    Install(
-        Box<Staged>,
-        std::sync::mpsc::SyncSender<Result<Recovered, Error>>,
-    ),
+    Install(Box<Staged>, InstallWaiter),
     Stop(Stop),
 }
 

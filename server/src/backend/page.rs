@@ -24,6 +24,9 @@ pub(super) struct PageMap {
     pages: BTreeMap<(Table, Bytes), Page>,
 }
 
+/// Rows of one table in key order.
+type Rows = Vec<(Bytes, Bytes)>;
+
 #[derive(Debug, Clone, Copy)]
 struct Page {
     id: u64,
@@ -209,7 +212,7 @@ pub(super) fn encode_page(table: Table, rows: &[(Bytes, Bytes)]) -> Bytes {
 /// # Errors
 ///
 /// What is wrong with the bytes, in words.
-pub(super) fn decode_page(bytes: &[u8]) -> Result<(Table, Vec<(Bytes, Bytes)>), &'static str> {
+pub(super) fn decode_page(bytes: &[u8]) -> Result<(Table, Rows), &'static str> {
     let mut rest = open(bytes, HEADER_BYTES)?;
     let table = Table::from_number(rest.get_u8()).ok_or("unknown table")?;
     let rows_count = rest.get_u32_le();

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn revisions_order_by_main_then_sub_as_their_keys_do() {
-        let mut revisions = vec![
+        let mut revisions = [
             Revision::new(3, 0),
             Revision::new(2, 5),
             Revision::new(2, 0),

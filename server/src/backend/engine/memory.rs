@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::{Change, Engine, EngineTable, OpenEngine, RowKey};
+use super::{Change, Engine, EngineTable, OpenEngine, RowKey, RowVisitor};
 use crate::backend::error::Error;
 
 /// Rows that survive the engine object.
@@ -107,11 +107,7 @@ impl Engine for MemoryEngine {
         Ok(self.disk.read().rows.get(&(table, key)).cloned())
     }
 
-    fn scan(
-        &self,
-        table: EngineTable,
-        f: &mut dyn FnMut(RowKey, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn scan(&self, table: EngineTable, f: &mut RowVisitor<'_>) -> Result<(), Error> {
         let first = (table, RowKey { id: 0, part: 0 });
         let last = (
             table,

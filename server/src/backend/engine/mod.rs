@@ -107,6 +107,9 @@ pub(super) enum Change {
     Delete(EngineTable, RowKey),
 }
 
+/// Takes the rows of a scan.
+pub(super) type RowVisitor<'a> = dyn FnMut(RowKey, &[u8]) -> Result<(), Error> + 'a;
+
 /// An open engine.
 ///
 /// `write`, `commit`, `maintain` and `reclaim` are called by one thread at a
@@ -128,11 +131,7 @@ pub(super) trait Engine: Debug + Send + Sync {
     fn read(&self, table: EngineTable, key: RowKey) -> Result<Option<Bytes>, Error>;
 
     /// All committed rows of a table, in key order.
-    fn scan(
-        &self,
-        table: EngineTable,
-        f: &mut dyn FnMut(RowKey, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error>;
+    fn scan(&self, table: EngineTable, f: &mut RowVisitor<'_>) -> Result<(), Error>;
 
     /// Upkeep between two commits; short.
     fn maintain(&self) -> Result<(), Error>;

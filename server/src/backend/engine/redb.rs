@@ -17,7 +17,7 @@ use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
-use super::{Change, Engine, EngineTable, OpenEngine, RowKey};
+use super::{Change, Engine, EngineTable, OpenEngine, RowKey, RowVisitor};
 use crate::backend::error::Error;
 use crate::backend::state_directory::sync_directory;
 
@@ -206,11 +206,7 @@ impl Engine for RedbEngine {
         self.read_row(rows_of(table), &key.to_bytes())
     }
 
-    fn scan(
-        &self,
-        table: EngineTable,
-        f: &mut dyn FnMut(RowKey, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn scan(&self, table: EngineTable, f: &mut RowVisitor<'_>) -> Result<(), Error> {
         let transaction = self.database.read().begin_read().map_err(failed("scan"))?;
         let rows = transaction
             .open_table(rows_of(table))

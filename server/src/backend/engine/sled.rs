@@ -21,7 +21,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use sled::InlineArray;
 
-use super::{Change, Engine, EngineTable, OpenEngine, ROW_KEY_BYTES, RowKey};
+use super::{Change, Engine, EngineTable, OpenEngine, ROW_KEY_BYTES, RowKey, RowVisitor};
 use crate::backend::error::Error;
 use crate::backend::state_directory::sync_directory;
 
@@ -233,11 +233,7 @@ impl Engine for SledEngine {
             .map(to_bytes)
     }
 
-    fn scan(
-        &self,
-        table: EngineTable,
-        f: &mut dyn FnMut(RowKey, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn scan(&self, table: EngineTable, f: &mut RowVisitor<'_>) -> Result<(), Error> {
         self.is_scanned.store(true, Ordering::Relaxed);
         let rows = self.with_database("scan", |database| {
             Ok(database.range([table as u8]..[table as u8 + 1]))

@@ -42,7 +42,7 @@ fn apply_entry(backend: Option<&Backend>, state: &mut State, index: u64) {
     state
         .rows
         .insert((Table::Lease, key.clone()), value.clone());
-    let dead = if index % 5 == 0 {
+    let dead = if index.is_multiple_of(5) {
         state.compact(state.revision - 20)
     } else {
         vec![]
@@ -291,7 +291,6 @@ fn run_child(engine: &str, place: &Place, lines: usize) -> u64 {
 }
 
 /// The child: applies entries and says what it did, one line each.
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
 fn write_until_killed(kind: EngineKind, directory: &Path) {
     let mut config = Place::new(kind).config();
     config.directory = directory.to_owned();

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 
 use super::{KINDS, Place, wait};
-use crate::backend::engine::{Change, Engine, EngineTable, MemoryOpener, OpenEngine, RowKey};
+use crate::backend::engine::{
+    Change, Engine, EngineTable, MemoryOpener, OpenEngine, RowKey, RowVisitor,
+};
 use crate::backend::{
     Backend, Durability, EngineKind, Error, Identity, RecordInfo, Recovered, Table,
 };
@@ -126,11 +128,7 @@ impl Engine for FailingEngine {
         self.inner.read(table, key)
     }
 
-    fn scan(
-        &self,
-        table: EngineTable,
-        f: &mut dyn FnMut(RowKey, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn scan(&self, table: EngineTable, f: &mut RowVisitor<'_>) -> Result<(), Error> {
         self.inner.scan(table, f)
     }
 

@@ -30,7 +30,7 @@ impl State {
     /// Sets the value of a key, or deletes it, at the next main revision.
     pub(super) fn put(&mut self, sub: i64, key: u16, value_len: usize) -> Record {
         let revision = Revision::new(self.revision.max(1) + 1, sub);
-        let is_delete = value_len % 7 == 0;
+        let is_delete = value_len.is_multiple_of(7);
         let info = RecordInfo {
             revision,
             key: Bytes::from(format!("key-{key:05}")),
