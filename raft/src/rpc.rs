@@ -398,6 +398,3 @@ fn unknown(what: &'static str, value: u8) -> CodecError {
 
 /// term, length, tag.
 const ENTRY_HEAD_BYTES: usize = 13;
-
-#[cfg(test)]
-mod tests;

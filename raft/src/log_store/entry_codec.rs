@@ -321,6 +321,3 @@ fn take_membership(reader: &mut Reader) -> Result<Membership, CodecError> {
 
 const HARD_STATE_VERSION: u8 = 1;
 const MEMBERSHIP_VERSION: u8 = 1;
-
-#[cfg(test)]
-mod tests;

@@ -2,8 +2,11 @@
 //! snapshots and faults, over memory and over TCP.
 
 mod cluster;
+mod entry_codec;
 mod faults;
+mod frame;
 pub(crate) mod harness;
 mod membership;
 pub(crate) mod register;
+mod rpc;
 mod single;

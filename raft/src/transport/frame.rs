@@ -246,7 +246,8 @@ impl Header {
     }
 }
 
-const ALL_KINDS: [Kind; 26] = [
+/// Every kind.
+pub(crate) const ALL_KINDS: [Kind; 26] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Refused,
@@ -284,6 +285,3 @@ const HELLO_BYTES_MAX: usize = 4 << 10;
 /// Read buffer per connection: dozens of small frames per system call; larger
 /// payloads are read straight into their own buffer.
 const READ_BUFFER_BYTES: usize = 32 << 10;
-
-#[cfg(test)]
-mod tests;

@@ -340,7 +340,9 @@ fn admit(pending: &mut HashMap<u64, Waiter>, outgoing: Outgoing) -> Option<OutFr
     match waiter {
         Some(Waiter::Open) if !pending.contains_key(&frame.id) => return None,
         Some(Waiter::Close) => {
-            pending.remove(&frame.id)?;
+            // Sent even if nobody waits any more: the peer keeps the stream
+            // open until it is told.
+            pending.remove(&frame.id);
         }
         None | Some(Waiter::Open) => {}
         Some(waiter) if waiter.is_gone() => return None,

@@ -13,7 +13,7 @@ mod listener;
 pub mod memory;
 mod peers;
 mod tcp;
-mod vectored;
+pub(crate) mod vectored;
 
 use std::fmt;
 use std::io;

@@ -1,10 +1,20 @@
 //! Requests and answers out and in again, and arbitrary bytes.
 
+use bytes::Bytes;
+use openraft::entry::RaftEntry;
 use openraft::impls::leader_id_std::LeaderId;
+use openraft::raft::{
+    StreamAppendError, TransferLeaderError, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
 use proptest::prelude::*;
 
-use super::*;
-use crate::types::{EntryBody, Tag};
+use crate::rpc::{
+    AppendRequest, Forwarded, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply,
+    decode_append, decode_append_result, decode_text, decode_transfer, decode_transfer_response,
+    decode_vote_request, decode_vote_response, encode_append, encode_append_result,
+    encode_transfer, encode_transfer_response, encode_vote_request, encode_vote_response,
+};
+use crate::types::{Entry, EntryBody, SnapshotMeta, Tag, Vote, log_id};
 
 fn vote() -> Vote {
     Vote {

@@ -1,9 +1,16 @@
 //! Stored bytes stay readable: golden encodings, and arbitrary bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use openraft::impls::leader_id_std::LeaderId;
 use proptest::prelude::*;
 
-use super::*;
-use crate::types::StoredMembership;
+use crate::log_store::entry_codec::{
+    CodecError, checked_body, decode_committed, decode_membership, decode_stored_membership,
+    decode_vote, encode_committed, encode_membership, encode_stored_membership, encode_vote,
+};
+use crate::types::{Membership, PeerNode, StoredMembership, Vote, log_id};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::*;
+use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
+use crate::transport::frame::{ALL_KINDS, Frame, FrameError, FrameReader, Kind, OutFrame};
 use crate::transport::vectored::FrameWriter;
 
 fn pool() -> EntryPool {
