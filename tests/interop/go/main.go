@@ -91,7 +91,7 @@ func watch(ctx context.Context, one, other *clientv3.Client) {
 	_, err = other.Delete(ctx, "go/watch/1")
 	must(err)
 	seen := ""
-	for len(seen) < 6 {
+	for len(seen) < len("PaPb<aD<b") {
 		message := <-events
 		must(message.Err())
 		for _, event := range message.Events {

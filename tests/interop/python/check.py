@@ -86,7 +86,8 @@ def check_lease(one, other):
         time.sleep(0.1)
     with one.lock("py/lock", ttl=10) as lock:
         assert lock.is_acquired()
-        assert not other.lock("py/lock", ttl=10).acquire(timeout=0.2)
+        assert other.get(lock.key)[0] is not None
+    assert other.get("/locks/py/lock") == (None, None)
 
 
 def main():

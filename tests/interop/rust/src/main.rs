@@ -58,9 +58,10 @@ async fn watch(one: &mut Client, other: &mut Client) -> Outcome {
     other.put("rs/watch/1", "a", None).await?;
     other.put("rs/watch/1", "b", None).await?;
     other.delete("rs/watch/1", None).await?;
-    let mut seen = Vec::new();
+    let (mut seen, mut id) = (Vec::new(), 0);
     while seen.len() < 3 {
         let message = stream.next().await.ok_or("the stream ended")??;
+        id = message.watch_id();
         for event in message.events() {
             let pair = event.kv().ok_or("no pair")?;
             seen.push((event.event_type(), pair.value_str()?.to_owned()));
@@ -68,7 +69,7 @@ async fn watch(one: &mut Client, other: &mut Client) -> Outcome {
     }
     let expected = [(EventType::Put, "a"), (EventType::Put, "b"), (EventType::Delete, "")];
     assert_eq!(seen, expected.map(|(kind, value)| (kind, value.to_owned())));
-    stream.cancel().await?;
+    stream.cancel(id).await?;
     let from = WatchOptions::new().with_start_revision(1);
     let mut stream = other.watch("rs/txn", Some(from)).await?;
     let message = loop {
