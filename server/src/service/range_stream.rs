@@ -33,6 +33,8 @@ struct Cursor {
     wanted: Option<i64>,
     /// Count of the whole range, known from the first chunk on.
     count: Option<i64>,
+    /// The store's revision when the first chunk was read, for the header.
+    header_revision: Option<i64>,
 }
 
 /// Streams the answer to a validated request.
@@ -44,6 +46,7 @@ pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
         chunk_keys: FIRST_CHUNK_KEYS,
         wanted,
         count: None,
+        header_revision: None,
     };
     Box::pin(stream::unfold(Some(cursor), |cursor| async move {
         let mut cursor = cursor?;
@@ -73,6 +76,7 @@ impl Cursor {
             self.request.revision = result.revision;
         }
         let count = *self.count.get_or_insert(result.count);
+        let header_revision = *self.header_revision.get_or_insert(result.revision);
         self.wanted = self.wanted.map(|wanted| wanted - keys);
         let mut response = raw::RangeResponse {
             kvs: result.kvs,
@@ -80,7 +84,7 @@ impl Cursor {
         };
         let last = !result.more || self.wanted == Some(0);
         if last {
-            response.header = Some(self.context.header.with_revision(self.request.revision));
+            response.header = Some(self.context.header.with_revision(header_revision));
             response.more = result.more;
             response.count = count;
         } else {

@@ -145,7 +145,10 @@ impl Changes {
 fn changes(list: &[quoin_proto::etcdserverpb::RequestOp]) -> Result<Changes, Status> {
     let mut all = Changes::default();
     for operation in list {
-        if let Some(Request::RequestDeleteRange(delete)) = &operation.request {
+        if let Some(Request::RequestDeleteRange(delete)) = &operation.request
+            // Source: etcd 3.7, which overlooks deletions with an open end.
+            && delete.range_end[..] != [0]
+        {
             all.deletes
                 .push(KeyRange::new(delete.key.clone(), delete.range_end.clone()));
         }

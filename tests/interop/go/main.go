@@ -111,6 +111,9 @@ func watch(ctx context.Context, one, other *clientv3.Client) {
 	must(err)
 	_, err = one.Compact(ctx, got.Kvs[0].ModRevision)
 	must(err)
+	// Linearizable, so that this member has applied the compaction.
+	_, err = other.Get(ctx, "go/txn")
+	must(err)
 	late := <-other.Watch(ctx, "go/txn", clientv3.WithRev(1))
 	check(errors.Is(late.Err(), rpctypes.ErrCompacted) &&
 		late.CompactRevision == got.Kvs[0].ModRevision, late)
