@@ -87,7 +87,7 @@ impl Config {
             snapshot_count: 10_000,
             kept_entries_count: 5_000,
             kept_bytes_max: 256 << 20,
-            cache_bytes_max: 64 << 20,
+            cache_bytes_max: 32 << 20,
             wal,
         }
     }

@@ -17,7 +17,7 @@ use openraft::impls::InlineBatch;
 use openraft::raft::responder::Responder;
 use openraft::{AnyError, Membership as RaftMembership, RaftTypeConfig};
 
-use crate::log_store::entry_codec;
+use crate::log_store::{entry_codec, entry_pool};
 use crate::state_machine::LogId as ShownLogId;
 
 /// Marks the types openraft works with.
@@ -172,9 +172,14 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Bytes this entry is accounted for in caches and request limits.
+    /// Bytes this entry counts for in requests and in what is kept on disk.
     pub(crate) fn weight(&self) -> usize {
         self.body.bytes.len() + ENTRY_OVERHEAD_BYTES
+    }
+
+    /// Bytes of memory it holds: the whole pooled buffer behind the payload.
+    pub(crate) fn footprint(&self) -> usize {
+        entry_pool::footprint(self.body.bytes.len()) + ENTRY_OVERHEAD_BYTES
     }
 }
 

@@ -35,7 +35,7 @@ impl EntryCache {
         {
             self.clear();
         }
-        self.bytes += entry.weight();
+        self.bytes += entry.footprint();
         self.entries.push_back(entry);
         while self.bytes > self.bytes_max && self.entries.len() > 1 {
             self.drop_first();
@@ -49,7 +49,7 @@ impl EntryCache {
                 break;
             }
             if let Some(entry) = self.entries.pop_back() {
-                self.bytes -= entry.weight();
+                self.bytes -= entry.footprint();
             }
         }
     }
@@ -92,7 +92,7 @@ impl EntryCache {
 
     fn drop_first(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
-            self.bytes -= entry.weight();
+            self.bytes -= entry.footprint();
         }
     }
 

@@ -144,9 +144,23 @@ impl Drop for Outstanding {
     }
 }
 
-/// Size classes: a lone small request, a batch of small ones, the largest
+/// Bytes of the buffer that holds a payload of this length.
+pub(crate) fn footprint(length: usize) -> usize {
+    let class = CLASS_BYTES.iter().find(|bytes| **bytes >= length);
+    class.copied().unwrap_or(length)
+}
+
+/// Size classes: votes and single small requests, small batches, the largest
 /// coalesced entry, a full replication frame.
-const CLASS_BYTES: [usize; 5] = [1 << 10, 8 << 10, 64 << 10, 512 << 10, 2 << 20];
+const CLASS_BYTES: [usize; 7] = [
+    256,
+    1 << 10,
+    4 << 10,
+    16 << 10,
+    64 << 10,
+    512 << 10,
+    2 << 20,
+];
 
 /// Bytes kept at home per class: enough for the entries between two purges of
 /// the cache at full load, small beside the cache itself.
