@@ -134,8 +134,14 @@ async fn supervise(
         End::Itself(MemberEnd::Failed(_)) => {}
     }
     tracing::info!("closing etcd server");
-    server.shutdown(patience).await;
-    tracing::info!("closed etcd server");
+    tokio::select! {
+        () = server.shutdown(patience) => tracing::info!("closed etcd server"),
+        // Whoever asks twice does not want to wait; the log makes that safe.
+        signal = signals.next() => {
+            tracing::warn!(signal = signal.as_str(), "received another signal; stopping at once");
+            return Ok(End::Signal(signal));
+        }
+    }
     Ok(end)
 }
 

@@ -47,6 +47,22 @@ impl TaskSet {
         });
     }
 
+    /// Like [`TaskSet::spawn`], for a task that has nothing to finish: it is
+    /// dropped at its next await once the set stops.
+    pub fn spawn_until_stopped<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stopping = self.stopping();
+        self.spawn(name, async move {
+            tokio::select! {
+                biased;
+                () = stopping => {}
+                () = future => {}
+            }
+        });
+    }
+
     /// Resolves once [`TaskSet::stop`] was called.
     pub fn stopping(&self) -> WaitForCancellationFutureOwned {
         self.shared.stop.clone().cancelled_owned()
@@ -98,6 +114,13 @@ mod tests {
         tasks.spawn("polite", stopping);
         assert_eq!(tasks.join(Duration::from_secs(10)).await, 0);
         assert_eq!(tasks.live_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_with_nothing_to_finish_ends_when_the_set_stops() {
+        let tasks = TaskSet::new();
+        tasks.spawn_until_stopped("endless", std::future::pending());
+        assert_eq!(tasks.join(Duration::from_secs(10)).await, 0);
     }
 
     #[tokio::test]

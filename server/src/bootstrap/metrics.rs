@@ -8,6 +8,7 @@ use std::sync::Arc;
 use quoin_raft::Node;
 
 use crate::{
+    base::version,
     proposal::Registry,
     service::Context,
     telemetry::metrics::{HistogramReading, Metrics, SourceKind},
@@ -16,6 +17,8 @@ use crate::{
 
 /// Registers everything a running member can tell about itself.
 pub(super) fn connect(metrics: &Arc<Metrics>, context: &Context, registry: &Registry, hub: &Hub) {
+    let member_id = context.header.member_id;
+    metrics.server.set_identity(member_id, version::ETCD);
     raft_gauges(metrics, context, registry);
     store_gauges(metrics, context, hub);
     wal_sources(metrics, &context.node);

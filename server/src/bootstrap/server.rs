@@ -221,7 +221,7 @@ impl Plan {
     ) -> Server {
         let tasks = TaskSet::new();
         let (leader_view, leader) = watch::channel(leadership::current(&node));
-        tasks.spawn(
+        tasks.spawn_until_stopped(
             "leadership",
             leadership::follow(node.watch_leader(), leader_view),
         );
@@ -265,11 +265,11 @@ impl Plan {
         tasks: &TaskSet,
     ) -> WatchService {
         let hub = self.hub.clone();
-        tasks.spawn("watch hub", async move { hub.run().await });
+        tasks.spawn_until_stopped("watch hub", async move { hub.run().await });
         let leader_loss = LeaderLoss::new();
         let leader = context.leader.clone();
         let has_leader = move || leader.borrow().leader.is_some();
-        tasks.spawn(
+        tasks.spawn_until_stopped(
             "leader loss",
             leader_loss.clone().run(config.election_timeout, has_leader),
         );
@@ -303,8 +303,8 @@ impl Plan {
             leader.clone(),
             limits,
         );
-        tasks.spawn("coalescer", coalescer);
-        tasks.spawn("reply fan-out", self.registry.clone().fan_out());
+        tasks.spawn_until_stopped("coalescer", coalescer);
+        tasks.spawn_until_stopped("reply fan-out", self.registry.clone().fan_out());
         Context {
             header: HeaderSource {
                 cluster_id: self.identity.cluster_id,
@@ -381,7 +381,7 @@ fn spawn_duties(
     };
     let compactions = run_compactions(context.store.clone(), context.compaction.clone(), pace);
     let backend = context.backend.clone();
-    tasks.spawn("compaction", async move {
+    tasks.spawn_until_stopped("compaction", async move {
         tokio::select! {
             () = compactions => {}
             error = backend.failed() => {
@@ -389,7 +389,7 @@ fn spawn_duties(
             }
         }
     });
-    tasks.spawn(
+    tasks.spawn_until_stopped(
         "lease expiry",
         duties::run_lease_expiry(
             member_id,
@@ -402,7 +402,7 @@ fn spawn_duties(
                 .is_enabled(FeatureGate::LeaseCheckpoint),
         ),
     );
-    tasks.spawn(
+    tasks.spawn_until_stopped(
         "auto compaction",
         duties::run_auto_compaction(
             member_id,
@@ -412,7 +412,7 @@ fn spawn_duties(
             leader.clone(),
         ),
     );
-    tasks.spawn(
+    tasks.spawn_until_stopped(
         "cluster version",
         duties::decide_version(member_id, proposer, context.cluster.clone(), leader),
     );

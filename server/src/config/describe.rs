@@ -13,6 +13,10 @@ use super::resolved::{AutoCompaction, CorsOrigins, ServerConfig};
 use super::url::Url;
 
 /// All fields of the line; `initialized` says whether a log exists.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line per field, in the order of the log line"
+)]
 pub fn start_line(config: &ServerConfig, initialized: bool, threads_count: usize) -> Value {
     let mut fields = Map::new();
     let mut add = |name: &str, value: Value| {

@@ -34,6 +34,7 @@ impl From<String> for Refusal {
 }
 
 /// Resolves flag values; `from_file` relaxes what only the command line demands.
+#[expect(clippy::too_many_lines, reason = "one line per setting")]
 pub(super) fn resolve(
     values: &Values,
     from_file: bool,

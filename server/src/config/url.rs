@@ -213,12 +213,12 @@ fn check_authority(text: &str, authority: &str) -> Result<(), UrlError> {
         )));
     }
     let after_brackets = authority.rsplit(']').next().unwrap_or(authority);
-    if let Some((_, port)) = after_brackets.rsplit_once(':') {
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(UrlError(format!(
-                "parse \"{text}\": invalid port \":{port}\" after host"
-            )));
-        }
+    if let Some((_, port)) = after_brackets.rsplit_once(':')
+        && !port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err(UrlError(format!(
+            "parse \"{text}\": invalid port \":{port}\" after host"
+        )));
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) async fn publish_attributes(
         }
     }
     tracing::info!(
-        local_member_id = format!("{:x}", attributes.member_id),
+        "local-member-id" = format!("{:x}", attributes.member_id),
         "published local member to cluster through raft"
     );
 }
@@ -50,7 +50,7 @@ pub(crate) async fn decide_version(
                 version: version::CLUSTER.to_owned(),
             };
             match proposer.propose(Request::ClusterVersion(version)).await {
-                Ok(_) => tracing::info!(cluster_version = "3.7", "set initial cluster version"),
+                Ok(_) => tracing::info!("cluster-version" = "3.7", "set initial cluster version"),
                 Err(error) => {
                     tracing::warn!(%error, "failed to set cluster version");
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -113,6 +113,13 @@ impl Member {
 
     /// Waits for the end, then forces it.
     pub(crate) async fn stop(mut self) {
+        let orderly = tokio::time::timeout(ORDERLY_PATIENCE, self.child.wait()).await;
+        if orderly.is_ok() {
+            return;
+        }
+        // The last leader waits for a successor that is going too; asked again,
+        // a member stops at once.
+        self.ask_to_stop();
         if tokio::time::timeout(STOP_PATIENCE, self.child.wait())
             .await
             .is_err()
@@ -143,6 +150,8 @@ fn last_lines(plan: &MemberPlan) -> String {
     lines.get(start..).unwrap_or_default().join("\n")
 }
 
-/// A member closes its stores within this time, or is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// Time for a member to hand over and close its stores.
+const ORDERLY_PATIENCE: Duration = Duration::from_secs(3);
+/// A member asked twice is gone within this time, or is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const SHOWN_LINES_COUNT: usize = 5;

@@ -67,6 +67,7 @@ pub struct ServerMetrics {
 }
 
 impl ServerMetrics {
+    #[expect(clippy::too_many_lines, reason = "one line per metric")]
     pub(super) fn register(make: &Registrar<'_>) -> Result<Self, Error> {
         Ok(Self {
             has_leader: make.gauge("etcd_server_has_leader", "1 if a leader is known.")?,
