@@ -50,13 +50,26 @@ async fn assert_refused(cluster: &mut Cluster, path: &Path) {
     assert!(named, "no line names {name}:\n{}", process.output_end(20));
 }
 
-#[tokio::test]
-async fn a_damaged_log_is_refused_by_name() {
-    let mut cluster = stopped_member().await;
-    let data = cluster.member(0).unwrap().data.join("member").join("wal");
-    let (path, offset) = find_mark(&data).expect("the log holds the value");
+/// Flips one bit of `MARK` in the file below `folder` that holds it.
+fn damage(folder: &Path) -> PathBuf {
+    let (path, offset) = find_mark(folder).expect("a file that holds the value");
     let mut bytes = fs::read(&path).unwrap();
     bytes[offset] ^= 0x01;
     fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_refused_by_name() {
+    let mut cluster = stopped_member().await;
+    let path = damage(&cluster.member(0).unwrap().data.join("member/wal"));
     assert_refused(&mut cluster, &path).await;
+}
+
+#[tokio::test]
+async fn a_damaged_backend_is_refused_by_name() {
+    let mut cluster = stopped_member().await;
+    let folder = cluster.member(0).unwrap().data.join("member/backend");
+    damage(&folder);
+    assert_refused(&mut cluster, &folder).await;
 }

@@ -77,6 +77,12 @@ async fn no_acknowledged_write_is_lost_while_snapshots_are_taken() {
     kill_under_load(&flags, &[Victim::Follower, Victim::All]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_write_is_lost_with_the_second_engine() {
+    let flags = ["--backend-engine=redb", "--snapshot-count=200"];
+    kill_under_load(&flags, &[Victim::Leader, Victim::All]).await;
+}
+
 #[tokio::test]
 async fn a_restarted_member_has_its_data() {
     let mut cluster = Cluster::start(Options::new(1)).await.unwrap();
