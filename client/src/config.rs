@@ -31,9 +31,12 @@ pub struct Config {
     /// smaller limit for writes.
     pub send_bytes_max: usize,
     /// Ask members that have no leader to refuse at once instead of waiting for
-    /// one. Watchers then end with an error when the leader is lost. Default
-    /// off.
+    /// one; a call fails once every endpoint was asked. Watchers then end with
+    /// an error when the leader is lost. Default off.
     pub require_leader: bool,
+    /// A token to sign in with, made elsewhere. Takes the place of
+    /// `credentials`.
+    pub token: Option<String>,
     /// Name and password, where the cluster asks for them.
     pub credentials: Option<Credentials>,
 }
@@ -63,6 +66,7 @@ impl Config {
             receive_bytes_max: MESSAGE_BYTES_MAX,
             send_bytes_max: MESSAGE_BYTES_MAX,
             require_leader: false,
+            token: None,
             credentials: None,
         }
     }

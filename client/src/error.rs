@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use quoin_proto::etcdserverpb::ResponseHeader;
 use thiserror::Error;
 use tonic::{Code, Status};
 
@@ -55,12 +56,16 @@ pub enum Error {
     Compacted {
         /// The oldest revision that can still be watched from.
         compact_revision: i64,
+        /// Header of the response that said so.
+        header: ResponseHeader,
     },
     /// The server ended or refused a watcher.
     #[error("watch was canceled: {reason}")]
     WatchCanceled {
         /// The server's words.
         reason: String,
+        /// Header of the response that said so.
+        header: ResponseHeader,
     },
     /// The lease is gone: it expired or was revoked.
     #[error("lease {id:016x} expired or was revoked")]

@@ -69,6 +69,9 @@ mod token;
 pub mod api;
 pub mod recipe;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::retry::Core;
@@ -76,6 +79,7 @@ use crate::retry::Core;
 pub use crate::api::kv::{Delete, Get, Put, RangeStream};
 pub use crate::api::lease::LeaseKeeper;
 pub use crate::api::maintenance::Snapshot;
+pub use crate::api::prefix_end;
 pub use crate::api::txn::{Compare, Operation, Txn};
 pub use crate::api::watch::{Watch, Watcher};
 pub use crate::config::{Config, Credentials};

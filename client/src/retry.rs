@@ -105,7 +105,7 @@ impl Core {
         S: Fn(Channel, Request<M>) -> F,
     {
         let mut token_renewed = false;
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 1..=ATTEMPTS_MAX {
             let (index, endpoint, wait) = self.balancer.pick(Instant::now());
             if let Some(until) = wait {
                 tokio::time::sleep_until((until + jitter()).into()).await;
@@ -139,6 +139,11 @@ impl Core {
                 Some(ServerErrorKind::NotSupportedForLearner) => {
                     self.balancer.failed(index, Instant::now());
                     self.balancer.endpoints().len() > 1
+                }
+                // Each member is asked once for its leader.
+                Some(ServerErrorKind::NoLeader) if self.config.require_leader => {
+                    self.balancer.failed(index, Instant::now());
+                    attempt < self.balancer.endpoints().len()
                 }
                 _ if error.is_transient() => {
                     self.balancer.failed(index, Instant::now());

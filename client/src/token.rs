@@ -57,6 +57,13 @@ impl TokenSource {
         message: M,
     ) -> Result<Request<M>, Error> {
         let mut request = core.request(message);
+        if let Some(token) = &core.config.token {
+            let value = token
+                .parse()
+                .map_err(|_| Error::Malformed { what: NOT_ASCII })?;
+            request.metadata_mut().insert("token", value);
+            return Ok(request);
+        }
         let Some(credentials) = &self.credentials else {
             return Ok(request);
         };
@@ -100,3 +107,5 @@ async fn sign_in(
         }
     }
 }
+
+const NOT_ASCII: &str = "token is not ASCII";

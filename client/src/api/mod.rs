@@ -13,3 +13,5 @@ pub mod lease;
 pub mod maintenance;
 pub mod txn;
 pub mod watch;
+
+pub use range::prefix_end;

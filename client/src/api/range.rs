@@ -27,8 +27,9 @@ pub(crate) fn from_key(key: Bytes) -> (Bytes, Bytes) {
     (start, Bytes::from_static(UNBOUNDED))
 }
 
-/// The first key after all keys that start with `prefix`.
-pub(crate) fn prefix_end(prefix: &[u8]) -> Bytes {
+/// The first key after all keys that start with `prefix`: the end of their
+/// range.
+pub fn prefix_end(prefix: &[u8]) -> Bytes {
     let Some(last) = prefix.iter().rposition(|&byte| byte != u8::MAX) else {
         return Bytes::from_static(UNBOUNDED);
     };

@@ -118,13 +118,16 @@ impl Resume {
 
 /// Why the server ended a watch.
 fn cancellation(response: WatchResponse) -> Error {
+    let header = response.header.unwrap_or_default();
     if response.compact_revision > 0 || response.cancel_reason == COMPACTED {
         return Error::Compacted {
             compact_revision: response.compact_revision,
+            header,
         };
     }
     Error::WatchCanceled {
         reason: response.cancel_reason,
+        header,
     }
 }
 
@@ -238,7 +241,8 @@ mod tests {
         assert!(matches!(
             error,
             Error::Compacted {
-                compact_revision: 9
+                compact_revision: 9,
+                ..
             }
         ));
     }

@@ -1,0 +1,1 @@
+//! Every format on given replies, against the recorded output of etcdctl.
