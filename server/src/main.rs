@@ -186,6 +186,9 @@ fn refuse(error: LoadError) -> ExitCode {
         LoadError::Refused { error, notices } => {
             log_before_refusal(&notices);
             tracing::warn!(error, "failed to verify flags");
+            if error == config::ADVERTISE_CLIENT_URLS_UNSET {
+                tracing::warn!(error, "advertise client URLs are not set");
+            }
             ExitCode::FAILURE
         }
         LoadError::Fatal { notice, notices } => {

@@ -20,6 +20,7 @@ mod resolve;
 mod resolved;
 mod table;
 mod url;
+mod verify;
 
 pub use describe::start_line;
 pub use feature_gates::{FeatureGate, FeatureGates, Stage};
@@ -33,6 +34,7 @@ pub use resolved::{
     LogFormat, LogLevel, LogOutput, LogsConfig, Quota, ServerConfig,
 };
 pub use url::{Scheme, Url, UrlError};
+pub use verify::ADVERTISE_CLIENT_URLS_UNSET;
 
 /// The etcd release whose API, flags and texts are spoken.
 pub const API_VERSION: &str = crate::base::version::ETCD;
