@@ -299,6 +299,7 @@ impl Plan {
         };
         let (proposer, coalescer) = Proposer::new(
             self.registry.clone(),
+            node.entry_pool().clone(),
             propose_fn(node.clone(), stores.backend.clone()),
             leader.clone(),
             limits,

@@ -6,9 +6,10 @@
 //! the peers and apply. Its checksum is that of the record or peer frame
 //! around it.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use quoin_proto::quoinpb::Command;
+use quoin_raft::{EntryBuffer, EntryPool};
 
 /// The version this build writes, and the only one it reads.
 const VERSION: u8 = 1;
@@ -52,41 +53,42 @@ pub(crate) enum FrameError {
 /// Collects encoded commands into one frame.
 #[derive(Debug)]
 pub(crate) struct FrameBuilder {
-    buffer: BytesMut,
+    /// On loan from the pool until the entry has left memory everywhere.
+    buffer: EntryBuffer,
     count: u32,
 }
 
 impl FrameBuilder {
     /// An empty frame with room for about `bytes` of commands.
-    pub(crate) fn new(id: BatchId, bytes: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(HEADER_BYTES + bytes);
-        buffer.put_u8(VERSION);
-        buffer.put_u64_le(id.origin);
-        buffer.put_u64_le(id.number);
-        buffer.put_u32_le(0);
+    pub(crate) fn new(pool: &EntryPool, id: BatchId, bytes: usize) -> Self {
+        let mut buffer = pool.get(HEADER_BYTES + bytes);
+        let header = buffer.bytes_mut();
+        header.put_u8(VERSION);
+        header.put_u64_le(id.origin);
+        header.put_u64_le(id.number);
+        header.put_u32_le(0);
         Self { buffer, count: 0 }
     }
 
     /// Appends one command.
     pub(crate) fn push(&mut self, command: &Command, encoded_bytes: usize) {
-        self.buffer.reserve(LENGTH_BYTES + encoded_bytes);
-        self.buffer
-            .put_u32_le(u32::try_from(encoded_bytes).unwrap_or(u32::MAX));
-        let before = self.buffer.len();
-        command.encode_raw(&mut self.buffer);
-        debug_assert_eq!(self.buffer.len() - before, encoded_bytes);
+        let frame = self.buffer.bytes_mut();
+        frame.put_u32_le(u32::try_from(encoded_bytes).unwrap_or(u32::MAX));
+        let before = frame.len();
+        command.encode_raw(frame);
+        debug_assert_eq!(frame.len() - before, encoded_bytes);
         self.count += 1;
     }
 
     /// Bytes collected so far.
     pub(crate) fn bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.as_ref().len()
     }
 
     /// The finished frame.
     pub(crate) fn finish(mut self) -> Bytes {
         let count_at = HEADER_BYTES - 4;
-        if let Some(slot) = self.buffer.get_mut(count_at..HEADER_BYTES) {
+        if let Some(slot) = self.buffer.bytes_mut().get_mut(count_at..HEADER_BYTES) {
             slot.copy_from_slice(&self.count.to_le_bytes());
         }
         self.buffer.freeze()
@@ -170,6 +172,10 @@ mod tests {
 
     use super::*;
 
+    fn pool() -> EntryPool {
+        EntryPool::new(quoin_raft::Metrics::shared())
+    }
+
     fn put(key: Vec<u8>, value: Vec<u8>) -> Command {
         let put = PutRequest {
             key: key.into(),
@@ -189,7 +195,7 @@ mod tests {
             number: u64,
         ) {
             let commands: Vec<_> = pairs.into_iter().map(|(k, v)| put(k, v)).collect();
-            let mut builder = FrameBuilder::new(BatchId { origin, number }, 64);
+            let mut builder = FrameBuilder::new(&pool(), BatchId { origin, number }, 64);
             for command in &commands {
                 builder.push(command, command.encoded_len());
             }
@@ -210,6 +216,7 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_by_name() {
         let mut frame = FrameBuilder::new(
+            &pool(),
             BatchId {
                 origin: 1,
                 number: 2,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use prost::Message;
 use quoin_proto::quoinpb::{Command, command::Request};
+use quoin_raft::EntryPool;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -131,6 +132,7 @@ impl Proposer {
     /// every clone of the proposer is gone.
     pub(crate) fn new(
         registry: Registry,
+        pool: EntryPool,
         propose: ProposeFn,
         leader: watch::Receiver<LeaderView>,
         limits: Limits,
@@ -139,6 +141,7 @@ impl Proposer {
         let coalescer = Coalescer {
             pending,
             registry,
+            pool,
             propose,
             sweep: limits.timeout,
         };
@@ -213,6 +216,7 @@ fn refused(error: mpsc::error::TrySendError<Pending>) -> ProposalError {
 struct Coalescer {
     pending: mpsc::Receiver<Pending>,
     registry: Registry,
+    pool: EntryPool,
     propose: ProposeFn,
     /// How often batches whose requests have all given up are forgotten.
     sweep: Duration,
@@ -248,7 +252,7 @@ impl Coalescer {
     /// Packs commands up to the byte bound into one entry and proposes it.
     fn pack(&self, commands: &mut Peekable<Drain<'_, Pending>>, bytes: usize) -> Flight {
         let id = self.registry.next_id();
-        let mut frame = FrameBuilder::new(id, bytes);
+        let mut frame = FrameBuilder::new(&self.pool, id, bytes);
         let mut waiters = Vec::with_capacity(commands.len());
         while let Some(next) = commands.next_if(|next| {
             waiters.is_empty() || frame.bytes() + next.encoded_bytes <= BATCH_BYTES_MAX

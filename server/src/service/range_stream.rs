@@ -31,10 +31,9 @@ struct Cursor {
     chunk_keys: i64,
     /// Pairs the client still wants; `None` without a limit.
     wanted: Option<i64>,
-    /// Count of the whole range, known from the first chunk on.
-    count: Option<i64>,
-    /// The store's revision when the first chunk was read, for the header.
-    header_revision: Option<i64>,
+    /// Count of the whole range and revision of the store, known from the
+    /// first chunk on.
+    first: Option<(i64, i64)>,
 }
 
 /// Streams the answer to a validated request.
@@ -45,8 +44,7 @@ pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
         request,
         chunk_keys: FIRST_CHUNK_KEYS,
         wanted,
-        count: None,
-        header_revision: None,
+        first: None,
     };
     Box::pin(stream::unfold(Some(cursor), |cursor| async move {
         let mut cursor = cursor?;
@@ -70,13 +68,14 @@ impl Cursor {
         let keys = self
             .wanted
             .map_or(self.chunk_keys, |wanted| wanted.min(self.chunk_keys));
-        query.limit = if self.request.count_only { 0 } else { keys };
+        // A negative limit means all at once, as in etcd.
+        let whole = self.request.count_only || self.request.limit < 0;
+        query.limit = if whole { 0 } else { keys };
         let result = read.range(&query).map_err(|error| status::mvcc(&error))?;
         if self.request.revision <= 0 {
             self.request.revision = result.revision;
         }
-        let count = *self.count.get_or_insert(result.count);
-        let header_revision = *self.header_revision.get_or_insert(result.revision);
+        let (count, store_revision) = *self.first.get_or_insert((result.count, result.revision));
         self.wanted = self.wanted.map(|wanted| wanted - keys);
         let mut response = raw::RangeResponse {
             kvs: result.kvs,
@@ -84,7 +83,7 @@ impl Cursor {
         };
         let last = !result.more || self.wanted == Some(0);
         if last {
-            response.header = Some(self.context.header.with_revision(header_revision));
+            response.header = Some(self.context.header.with_revision(store_revision));
             response.more = result.more;
             response.count = count;
         } else {

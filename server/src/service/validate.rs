@@ -145,12 +145,8 @@ impl Changes {
 fn changes(list: &[quoin_proto::etcdserverpb::RequestOp]) -> Result<Changes, Status> {
     let mut all = Changes::default();
     for operation in list {
-        if let Some(Request::RequestDeleteRange(delete)) = &operation.request
-            // Source: etcd 3.7, which overlooks deletions with an open end.
-            && delete.range_end[..] != [0]
-        {
-            all.deletes
-                .push(KeyRange::new(delete.key.clone(), delete.range_end.clone()));
+        if let Some(Request::RequestDeleteRange(delete)) = &operation.request {
+            all.deletes.push(literal_range(delete));
         }
     }
     for operation in list {
@@ -171,6 +167,18 @@ fn changes(list: &[quoin_proto::etcdserverpb::RequestOp]) -> Result<Changes, Sta
         }
     }
     Ok(all)
+}
+
+/// The range as etcd compares it here: to the letter, so that the end "\0",
+/// which means "no end" everywhere else, ends the range before it begins.
+/// Source: observed etcd behaviour (3.7).
+fn literal_range(delete: &DeleteRangeRequest) -> KeyRange {
+    let (start, end) = (delete.key.clone(), delete.range_end.clone());
+    if end.is_empty() {
+        KeyRange::One(start)
+    } else {
+        KeyRange::Until { start, end }
+    }
 }
 
 /// Adds both branches of a nested transaction; since only one of them runs,

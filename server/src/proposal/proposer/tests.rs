@@ -52,7 +52,8 @@ fn bed(verdict: impl Fn(usize) -> Result<(), Refusal> + Send + Sync + 'static) -
         }
         Box::pin(async move { result })
     });
-    let (proposer, task) = Proposer::new(registry.clone(), propose, view, limits());
+    let pool = EntryPool::new(quoin_raft::Metrics::shared());
+    let (proposer, task) = Proposer::new(registry.clone(), pool, propose, view, limits());
     tokio::spawn(task);
     tokio::spawn(registry.clone().fan_out());
     Bed {

@@ -84,6 +84,11 @@ fn a_put_inside_a_deleted_range_is_a_duplicate() {
 }
 
 #[test]
+fn a_deletion_without_end_is_compared_to_the_letter() {
+    assert_eq!(check(vec![delete_op("a", "\0"), put_op("b")]), Ok(()));
+}
+
+#[test]
 fn a_deletion_in_a_later_nested_transaction_escapes() {
     let put_then_delete = vec![
         txn_op(vec![put_op("a")], vec![]),
