@@ -4,7 +4,7 @@ use quoin_tests::conformance::suite::{self, Difference};
 
 /// Differences that are wanted: area, a part of the action, and why. An entry
 /// that no longer differs fails the test.
-const ACCEPTED: [(&str, &str, &str); 3] = [
+const ACCEPTED: [(&str, &str, &str); 2] = [
     (
         "kv_compact",
         r#""Maintenance.HashKV","request":{"revision":5}"#,
@@ -15,20 +15,14 @@ const ACCEPTED: [(&str, &str, &str); 3] = [
         r#""Maintenance.HashKV","request":{"revision":109}"#,
         "the same",
     ),
-    (
-        "kv_range_stream",
-        r#""limit":-1"#,
-        "etcd sends everything in one message; chunks without a bound are not wanted",
-    ),
 ];
 
 /// Calls that this version does not offer; it must say so.
-const NOT_OFFERED: [&str; 7] = [
+const NOT_OFFERED: [&str; 6] = [
     "Cluster.MemberAdd",
     "Cluster.MemberPromote",
     "Cluster.MemberRemove",
     "Cluster.MemberUpdate",
-    "Maintenance.Defragment",
     "Maintenance.Downgrade",
     "Maintenance.Hash",
 ];

@@ -25,7 +25,7 @@ pub fn start_line(config: &ServerConfig, initialized: bool, threads_count: usize
     add("etcd-version", json!(API_VERSION));
     add(
         "git-sha",
-        json!(format!("quoin {}", env!("CARGO_PKG_VERSION"))),
+        json!(format!("quoin {}", crate::base::version::QUOIN)),
     );
     add("go-version", json!("none"));
     add("go-os", json!(std::env::consts::OS));

@@ -47,7 +47,7 @@ pub fn help_text() -> String {
 
 /// The lines of `--version`; tools parse the first as the API's version.
 pub fn version_text() -> String {
-    let own = env!("CARGO_PKG_VERSION");
+    let own = crate::base::version::QUOIN;
     let (os, arch) = (std::env::consts::OS, go_arch());
     format!(
         "etcd Version: {API_VERSION}\nGit SHA: quoin {own}\nGo Version: none, this is quoin {own}\n\

@@ -32,11 +32,3 @@ impl HeaderSource {
         *header = Some(self.with_revision(revision));
     }
 }
-
-/// A header with nothing but a revision, as inside a transaction.
-pub(crate) fn revision_only(revision: i64) -> Option<ResponseHeader> {
-    Some(ResponseHeader {
-        revision,
-        ..Default::default()
-    })
-}

@@ -62,8 +62,6 @@ statuses! {
     no_leader = Unavailable "etcdserver: no leader";
     /// The leader changed while a read waited.
     leader_changed = Unavailable "etcdserver: leader changed";
-    /// The lease is renewed by the leader, and we no longer are.
-    not_primary_lessor = Unknown "not a primary lessor";
     /// The member is shutting down.
     stopped = Unavailable "etcdserver: server stopped";
     /// The request was not answered in time.
@@ -71,9 +69,6 @@ statuses! {
     /// Not answered in time, and a new leader was elected meanwhile.
     timed_out_leader_failure =
         Unavailable "etcdserver: request timed out, possibly due to previous leader failure";
-    /// Not answered in time, and no quorum is connected.
-    timed_out_connection_lost =
-        Unavailable "etcdserver: request timed out, possibly due to connection lost";
     /// The deadline passed before the proposal reached a leader.
     deadline_exceeded = DeadlineExceeded "context deadline exceeded";
     /// The watch stream was cancelled.
