@@ -59,6 +59,8 @@ pub(super) struct EntryContext<'a> {
     pub(super) commits: Vec<(i64, Arc<[Event]>)>,
     /// Somebody here waits: replies are worth building.
     pub(super) reply: bool,
+    /// Somebody here waits, and this member is over its quota.
+    full: bool,
 }
 
 impl EntryContext<'_> {
@@ -104,6 +106,7 @@ impl Applier {
                     tx: &mut tx,
                     commits: Vec::new(),
                     reply,
+                    full: reply && self.is_full(),
                 };
                 let mut replies = Vec::new();
                 for command in reader {
@@ -158,7 +161,7 @@ impl Applier {
         match request {
             Request::Put(put) => {
                 let outcome = kv::put(context, &parts.lessor, &put).map(Outcome::Put);
-                self.answer_over_quota(outcome)
+                over_quota(context, outcome)
             }
             Request::DeleteRange(delete) => {
                 kv::delete_range(context, &parts.lessor, &delete).map(Outcome::DeleteRange)
@@ -166,7 +169,7 @@ impl Applier {
             Request::Txn(request) => {
                 let outcome = txn::apply(context, &parts.lessor, &request).map(Outcome::Txn);
                 if puts_something(&request) {
-                    self.answer_over_quota(outcome)
+                    over_quota(context, outcome)
                 } else {
                     outcome
                 }
@@ -174,7 +177,7 @@ impl Applier {
             Request::Compaction(request) => self.compact(context, &request),
             Request::LeaseGrant(request) => {
                 let outcome = self.grant(context, &request);
-                self.answer_over_quota(outcome)
+                over_quota(context, outcome)
             }
             Request::LeaseRevoke(request) => self.revoke(context, &request),
             Request::LeaseCheckpoint(request) => self.checkpoint_leases(context, &request),
@@ -209,18 +212,11 @@ impl Applier {
         Ok(())
     }
 
-    /// A command that took a member over its quota is applied all the same,
-    /// but its client is told.
-    fn answer_over_quota(&self, outcome: Reply) -> Reply {
-        let Some(quota) = self.parts.quota_bytes else {
-            return outcome;
-        };
-        let full = self.parts.backend.sizes().allocated_bytes >= quota;
-        if full && outcome.is_ok() {
-            Err(ApplyError::NoSpace)
-        } else {
-            outcome
-        }
+    /// Whether clients must be told that the quota is used up. Decides what
+    /// is answered, not what is done, and so may differ between members.
+    fn is_full(&self) -> bool {
+        let quota = self.parts.quota_bytes;
+        quota.is_some_and(|quota| self.parts.backend.sizes().allocated_bytes >= quota)
     }
 
     fn compact(&self, context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
@@ -332,6 +328,16 @@ fn write_lease_row(context: &mut EntryContext<'_>, row: &LeaseRow) {
     match &row.value {
         Some(value) => context.tx.put_row(Table::Lease, &row.key, value),
         None => context.tx.delete_row(Table::Lease, &row.key),
+    }
+}
+
+/// A command that took a member over its quota is applied all the same, but
+/// its client is told. Source: etcd 3.7.
+fn over_quota(context: &EntryContext<'_>, outcome: Reply) -> Reply {
+    if context.full && outcome.is_ok() {
+        Err(ApplyError::NoSpace)
+    } else {
+        outcome
     }
 }
 
