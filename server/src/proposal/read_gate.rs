@@ -25,9 +25,6 @@ pub(crate) enum ReadError {
     /// The member is stopping.
     #[error("the member is stopping")]
     Stopped,
-    /// No quorum answered in time.
-    #[error("no quorum answered in time")]
-    TimedOut,
 }
 
 /// Batches readers into rounds. Cheap to clone.

@@ -141,7 +141,6 @@ pub(crate) fn proposal(error: &ProposalError) -> Status {
 pub(crate) fn read(error: ReadError) -> Status {
     match error {
         ReadError::LeaderChanged => leader_changed(),
-        ReadError::TimedOut => timed_out(),
         ReadError::Stopped => stopped(),
     }
 }
