@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::applier::{Applier, ApplierControl};
 use crate::config::Config;
+use crate::contact::Contact;
 use crate::error::{Error, StopReason};
 use crate::forward::{Proposal, ReadRequest};
 use crate::incoming::Incoming;
@@ -41,6 +42,7 @@ pub(crate) struct Core<S: StateMachine> {
     pub(crate) handler: Arc<dyn LeaderHandler>,
     pub(crate) config: Config,
     pub(crate) reads: mpsc::Sender<ReadRequest>,
+    pub(crate) contact: Contact,
     /// Held while a snapshot is being received.
     pub(crate) snapshot_turn: tokio::sync::Mutex<()>,
 }
@@ -145,6 +147,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         peers,
         log_store,
         handler,
+        contact: Contact::new(config.election_timeout),
         config,
         reads: queues.reads_sender,
         snapshot_turn: tokio::sync::Mutex::new(()),
@@ -336,6 +339,7 @@ async fn watch_server<S: StateMachine>(core: Arc<Core<S>>) {
                     return;
                 }
             }
+            () = core.contact.changed() => {}
             fatal = all.wait_until(|metrics| metrics.running_state.is_err()) => {
                 if fatal.is_err() {
                     core.shared.set_stopped(StopReason::Panicked);
@@ -347,11 +351,25 @@ async fn watch_server<S: StateMachine>(core: Arc<Core<S>>) {
 }
 
 impl<S: StateMachine> Core<S> {
+    /// The leader was heard of, or answered by a quorum if this member leads.
+    fn in_contact(&self, leader: u64) -> bool {
+        if leader != self.shared.member_id {
+            return self.contact.is_recent(leader);
+        }
+        let metrics = self.raft.data_metrics();
+        let acked = metrics.borrow_watched().last_quorum_acked;
+        // A new leader has the benefit of the doubt: its votes are answers.
+        let is_new = self.leadership().leader != Some(leader);
+        let is_alone = self.shared.membership.read().voter_ids().count() <= 1;
+        is_alone || acked.map_or(is_new, |at| self.contact.is_fresh(at.into_inner()))
+    }
+
     fn publish(&self, server: &openraft::metrics::RaftServerMetrics<TypeConfig>) {
+        let leader = server.current_leader.filter(|id| self.in_contact(*id));
         let leadership = Leadership {
-            leader: server.current_leader,
+            leader,
             term: server.vote.leader_id.term,
-            is_leader: server.state.is_leader() && server.current_leader == Some(server.id),
+            is_leader: server.state.is_leader() && leader == Some(server.id),
         };
         let membership = server.membership_config.membership();
         let changed = **self.shared.membership.read() != *membership;

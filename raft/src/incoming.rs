@@ -76,6 +76,12 @@ impl<S: StateMachine> Session for PeerSession<S> {
             // Its next connection is refused with the reason.
             return Err(format!("member {:x} was removed", self.peer));
         }
+        if matches!(
+            frame.kind,
+            Kind::Append | Kind::Heartbeat | Kind::SnapshotChunk
+        ) {
+            self.core.contact.note(self.peer);
+        }
         match frame.kind {
             Kind::Append => self.append(frame).await,
             Kind::SnapshotBegin | Kind::SnapshotChunk | Kind::SnapshotEnd => {

@@ -10,6 +10,7 @@
 
 mod applier;
 mod config;
+mod contact;
 mod core;
 mod error;
 mod forward;

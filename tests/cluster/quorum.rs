@@ -165,19 +165,12 @@ async fn refused_calls(cluster: &Cluster, member: usize) {
             .message()
             .await
     };
-    let mut members = ClusterClient::new(cluster.channel(member).unwrap());
-    let url = vec!["http://127.0.0.1:9".to_owned()];
-    let add = MemberAddRequest {
-        peer_urls: url,
-        is_learner: false,
-    };
-    let (range, put, txn, grant, renewed, added) = tokio::join!(
+    let (range, put, txn, grant, renewed) = tokio::join!(
         reader.range(range(false)),
         writer.put(put_request("k", "w")),
         granter.txn(linearizable),
         lease.lease_grant(LeaseGrantRequest { ttl: 60, id: 10 }),
         renewed,
-        members.member_add(add),
     );
     let deadline = (
         Code::DeadlineExceeded,
@@ -196,7 +189,6 @@ async fn refused_calls(cluster: &Cluster, member: usize) {
     assert_eq!(told(put), deadline, "put");
     assert_eq!(told(grant), deadline, "lease grant");
     assert_eq!(told(renewed), unavailable("no leader"), "keep alive");
-    assert_eq!(told(added), unavailable("unhealthy cluster"), "member add");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
