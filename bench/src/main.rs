@@ -1,0 +1,16 @@
+//! `quoin-bench`: see the library for what it does.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use quoin_bench::{commands, flags::Flags, progress::note};
+
+fn main() -> ExitCode {
+    match commands::run(Flags::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
