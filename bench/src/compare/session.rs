@@ -91,7 +91,11 @@ impl Session {
 
     /// Both systems through everything, the first one alternating.
     async fn round(&mut self, number: usize, with_starts: bool, progress: &mut Progress) {
-        let order = if number % 2 == 0 { [0, 1] } else { [1, 0] };
+        let order = if number.is_multiple_of(2) {
+            [0, 1]
+        } else {
+            [1, 0]
+        };
         let sizes = self
             .works
             .chunk_by(|one, two| one.members_count == two.members_count);

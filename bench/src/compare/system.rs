@@ -16,7 +16,7 @@ const CACHED_ETCD: &str = "quoin-peer/bin/etcd";
 pub struct System {
     /// Its name in the report.
     pub name: &'static str,
-    /// The first line it prints about its version.
+    /// The first two lines it prints about its version.
     pub version: String,
     /// Its server binary.
     pub binary: PathBuf,
@@ -46,7 +46,7 @@ impl System {
         let text = String::from_utf8_lossy(&output.stdout);
         Ok(Self {
             name,
-            version: text.lines().next().unwrap_or("unknown").to_owned(),
+            version: text.lines().take(2).collect::<Vec<_>>().join(", "),
             binary,
         })
     }

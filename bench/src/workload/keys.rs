@@ -55,7 +55,7 @@ mod tests {
     fn names_sort_as_their_numbers_and_lie_in_the_prefix() {
         assert_eq!(&name(42), b"bench/0000000042");
         assert!(name(9) < name(10));
-        assert!(&name(u64::MAX)[..] < &PREFIX_END[..]);
+        assert!(name(u64::MAX)[..] < PREFIX_END[..]);
     }
 
     #[test]
