@@ -1,8 +1,7 @@
 //! Members in this process.
 //!
 //! A [`Cluster`] is the state that its members share; a [`Member`] is a listener
-//! on loopback that serves it. Members lose connections when told to: at once,
-//! or after so many watch responses or calls.
+//! on loopback that serves it. Members lose connections or replies when told to.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -52,8 +51,6 @@ pub(super) struct State {
     pub(super) watch_starts: Vec<i64>,
     /// Metadata `hasleader` of the last call.
     pub(super) leader_required: bool,
-    /// Watch responses after which a connection breaks.
-    pub(super) break_after_responses: Option<usize>,
 }
 
 impl Cluster {
@@ -166,9 +163,6 @@ async fn serve(stream: TcpStream, service: FakeService) {
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), handler);
     tokio::select! {
-        // What was queued before the break is written first, so that each
-        // connection brings a watcher forward.
-        biased;
         // How a connection ends is the client's business.
         _ = connection => {}
         _ = broken.changed() => {}
@@ -320,10 +314,10 @@ async fn feed(
     } else {
         start
     };
-    let (compact_revision, break_after) = {
+    let compact_revision = {
         let mut state = cluster.state.lock().unwrap();
         state.watch_starts.push(start);
-        (state.compact_revision, state.break_after_responses)
+        state.compact_revision
     };
     let created = raw::WatchResponse {
         header,
@@ -343,7 +337,6 @@ async fn feed(
         let _ = tx.send(Ok(cancel)).await;
         return;
     }
-    let mut sent_count = 0;
     loop {
         let due = {
             let state = cluster.state.lock().unwrap();
@@ -357,10 +350,6 @@ async fn feed(
             next = pair.mod_revision + 1;
             if tx.send(Ok(event(pair))).await.is_err() {
                 return;
-            }
-            sent_count += 1;
-            if break_after == Some(sent_count) {
-                service.breaker.send_replace(());
             }
             continue;
         }

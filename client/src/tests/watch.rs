@@ -36,6 +36,32 @@ async fn members(count: usize) -> (Arc<Cluster>, Vec<Member>, Client) {
 }
 
 #[tokio::test]
+async fn every_event_comes_once_and_in_order_while_connections_break() {
+    let (cluster, members, client) = members(3).await;
+    let mut watcher = client.watch(Watch::prefix("k")).await.unwrap();
+    let writer = {
+        let cluster = cluster.clone();
+        tokio::spawn(async move {
+            for index in 0..100 {
+                cluster.put(&format!("k{index}"), "v");
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        seen.extend(revisions(&mut watcher, 1).await);
+        if seen.len() % 7 == 0 {
+            members.iter().for_each(Member::break_connections);
+        }
+    }
+    writer.await.unwrap();
+    assert_eq!(seen, (2..102).collect::<Vec<_>>());
+    let starts = cluster.state.lock().unwrap().watch_starts.clone();
+    assert!(starts.len() > 1, "connections broke: {starts:?}");
+}
+
+#[tokio::test]
 async fn changes_made_while_disconnected_are_delivered() {
     let (cluster, members, client) = members(1).await;
     cluster.put("k", "before");
