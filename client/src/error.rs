@@ -46,7 +46,7 @@ pub enum Error {
         /// The limit of the call.
         limit: Duration,
         /// The last failure before the limit, if there was one.
-        source: Option<Box<Error>>,
+        source: Option<Box<Self>>,
     },
     /// A member refused.
     #[error(transparent)]

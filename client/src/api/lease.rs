@@ -199,7 +199,7 @@ async fn renew(core: &Core, id: i64) -> Result<LeaseKeepAliveResponse, Error> {
         request,
         move |channel, request| async move {
             let mut client = LeaseClient::new(channel).max_decoding_message_size(receive_max);
-            let request = request.map(|message| tokio_stream::once(message));
+            let request = request.map(tokio_stream::once);
             let mut stream = client.lease_keep_alive(request).await?.into_inner();
             let reply = stream.message().await?;
             reply

@@ -1,7 +1,7 @@
 //! quoinctl: etcdctl's verbs, flags, output and exit statuses, for any cluster
 //! that speaks the etcd v3 API.
 //!
-//! The command line is read by [`flags`], run by [`command`], printed by
+//! The command line is read by [`verbs`] and [`flags`], run by [`command`], printed by
 //! [`output`]. Everything that fails becomes one [`failure::Failure`] and ends
 //! here.
 
@@ -10,6 +10,7 @@ mod connect;
 mod failure;
 mod flags;
 mod output;
+mod verbs;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let Some(matches) = flags::read(std::env::args_os())? else {
+    let Some(matches) = verbs::read(std::env::args_os())? else {
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -42,7 +42,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "move-leader" => move_leader::run(flags).await,
         "lock" => lock::run(flags).await,
         "version" => version::run(),
-        "options" => crate::flags::print_options(),
+        "options" => crate::verbs::print_options(),
         "elect" | "make-mirror" | "completion" => Err(Failure::unavailable(verb)),
         _ => run_below(verb, matches).await,
     }

@@ -14,8 +14,9 @@ use quoin_client::{Compare, Delete, Get, Operation, Put, Txn};
 use super::{del, get, put};
 use crate::connect::{self, Patience};
 use crate::failure::{Failure, STATUS_INPUT};
-use crate::flags::{self, Flags};
+use crate::flags::Flags;
 use crate::output::{Reply, quote, unquote_prefix};
+use crate::verbs;
 
 pub(super) async fn run(flags: Flags<'_>) -> Result<(), Failure> {
     if !flags.arguments().is_empty() {
@@ -127,9 +128,9 @@ fn operation(line: &str) -> Result<Operation, Failure> {
     }
     let invalid = || input(format!("invalid txn request: {line}"));
     let command = match &words[0][..] {
-        b"get" => flags::get(),
-        b"put" => flags::put(),
-        b"del" => flags::del(),
+        b"get" => verbs::get(),
+        b"put" => verbs::put(),
+        b"del" => verbs::del(),
         _ => return Err(invalid()),
     };
     let arguments = words.iter().cloned().map(OsString::from_vec);

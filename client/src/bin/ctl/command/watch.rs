@@ -11,8 +11,9 @@ use tokio::sync::watch as signal;
 use super::{range, txn};
 use crate::connect::{self, Patience};
 use crate::failure::{Failure, STATUS_ERROR, STATUS_INPUT, STATUS_INTERRUPTED, describe};
-use crate::flags::{self, Flags};
+use crate::flags::Flags;
 use crate::output::{Printer, Reply, WatchReply, quote};
+use crate::verbs;
 
 pub(super) async fn run(flags: Flags<'_>) -> Result<(), Failure> {
     let environment = Environment::read()?;
@@ -140,15 +141,15 @@ async fn follow_input(
             None => crate::complain(&format!(
                 "Invalid command: {line} (watch and progress supported)"
             )),
-            Some(b"progress") => drop(ask.send_replace(())),
+            Some(b"progress") => ask.send_modify(|()| {}),
             Some(b"watch") if words.len() < 2 && environment.key.is_empty() => crate::complain(
                 &format!("Invalid command {line} (command type or key is not provided)"),
             ),
             Some(b"watch") => {
                 let words = words.into_iter().map(OsString::from_vec);
-                let matches = flags::watch().try_get_matches_from(words);
+                let matches = verbs::watch().try_get_matches_from(words);
                 let matches =
-                    matches.map_err(|error| Failure::arguments(flags::explain(&error)))?;
+                    matches.map_err(|error| Failure::arguments(verbs::explain(&error)))?;
                 let flags = Flags(&matches);
                 let exec = flags.list("exec");
                 match request(flags, environment) {

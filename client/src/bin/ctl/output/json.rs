@@ -13,7 +13,7 @@ use quoin_client::proto::etcdserverpb as pb;
 use quoin_client::proto::etcdserverpb::response_op::Response;
 use quoin_client::proto::mvccpb::{Event, KeyValue};
 
-use super::reply::{Reply, WatchReply};
+use super::reply::{Health, Reply, WatchReply};
 
 pub(super) fn render(hex: bool, reply: &Reply) -> Vec<u8> {
     let ids = Ids { hex };
@@ -46,17 +46,7 @@ pub(super) fn render(hex: bool, reply: &Reply) -> Vec<u8> {
         Reply::MemberChange { reply, .. } | Reply::MemberList(reply) => {
             ids.members(ids.header(reply.header), &reply.members)
         }
-        Reply::EndpointHealth(list) => list
-            .iter()
-            .map(|health| {
-                Object::new()
-                    .set("endpoint", health.endpoint.as_str())
-                    .set("health", health.healthy)
-                    .set("took", health.took.as_str())
-                    .some("error", health.error.as_str())
-                    .done()
-            })
-            .collect(),
+        Reply::EndpointHealth(list) => list.iter().map(health).collect(),
         Reply::EndpointStatus(list) => rows(
             list,
             |(name, reply)| json!({ "Endpoint": name, "Status": status(reply) }),
@@ -158,6 +148,15 @@ impl Object {
 
 fn texts(list: &[String]) -> impl Iterator<Item = Value> {
     list.iter().map(|text| Value::from(text.as_str()))
+}
+
+fn health(health: &Health) -> Value {
+    Object::new()
+        .set("endpoint", health.endpoint.as_str())
+        .set("health", health.healthy)
+        .set("took", health.took.as_str())
+        .some("error", health.error.as_str())
+        .done()
 }
 
 /// A list that is null when empty.

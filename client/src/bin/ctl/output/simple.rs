@@ -79,11 +79,7 @@ pub(super) fn render(printer: Printer, reply: &Reply) -> Vec<u8> {
         }
         Reply::RoleGet(role, reply) => out.role(role, reply),
         Reply::RoleList(reply) => reply.roles.iter().for_each(|role| out.line(role)),
-        Reply::UserGet(name, reply) => {
-            out.line(&format!("User: {name}"));
-            let roles: String = reply.roles.iter().map(|role| format!(" {role}")).collect();
-            out.line(&format!("Roles:{roles}"));
-        }
+        Reply::UserGet(name, reply) => out.user(name, reply),
         Reply::UserList(reply) => reply.users.iter().for_each(|user| out.line(user)),
         Reply::AuthStatus(reply) => {
             out.line(&format!("Authentication Status: {}", reply.enabled));
@@ -186,6 +182,12 @@ impl Out {
         self.line(&format!(
             "Member {id:16x} added{learner}to cluster {cluster:16x}"
         ));
+    }
+
+    fn user(&mut self, name: &str, reply: &pb::AuthUserGetResponse) {
+        self.line(&format!("User: {name}"));
+        let roles: String = reply.roles.iter().map(|role| format!(" {role}")).collect();
+        self.line(&format!("Roles:{roles}"));
     }
 
     fn role(&mut self, role: &str, reply: &pb::AuthRoleGetResponse) {
