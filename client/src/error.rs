@@ -101,7 +101,7 @@ pub enum EndpointError {
     },
     /// The scheme is one that this client does not speak.
     #[error(
-        "endpoint {endpoint:?} has scheme {scheme:?}; this client speaks plain http only (no TLS yet)"
+        "endpoint {endpoint:?} has scheme {scheme:?}: plain http only, there is no TLS yet"
     )]
     SchemeUnsupported {
         /// As given.

@@ -19,10 +19,12 @@ calls! { AuthClient:
     /// Lists the users.
     Always user_list = user_list(pb::AuthUserListRequest) -> pb::AuthUserListResponse;
     /// Deletes a user.
-    IfNotExecuted user_delete = user_delete(pb::AuthUserDeleteRequest) -> pb::AuthUserDeleteResponse;
+    IfNotExecuted user_delete = user_delete(pb::AuthUserDeleteRequest)
+            -> pb::AuthUserDeleteResponse;
     /// Sets a user's password.
     IfNotExecuted user_change_password =
-        user_change_password(pb::AuthUserChangePasswordRequest) -> pb::AuthUserChangePasswordResponse;
+        user_change_password(pb::AuthUserChangePasswordRequest)
+            -> pb::AuthUserChangePasswordResponse;
     /// Gives a role to a user.
     IfNotExecuted user_grant_role =
         user_grant_role(pb::AuthUserGrantRoleRequest) -> pb::AuthUserGrantRoleResponse;
@@ -36,11 +38,14 @@ calls! { AuthClient:
     /// Lists the roles.
     Always role_list = role_list(pb::AuthRoleListRequest) -> pb::AuthRoleListResponse;
     /// Deletes a role.
-    IfNotExecuted role_delete = role_delete(pb::AuthRoleDeleteRequest) -> pb::AuthRoleDeleteResponse;
+    IfNotExecuted role_delete = role_delete(pb::AuthRoleDeleteRequest)
+            -> pb::AuthRoleDeleteResponse;
     /// Gives a permission to a role.
     IfNotExecuted role_grant_permission =
-        role_grant_permission(pb::AuthRoleGrantPermissionRequest) -> pb::AuthRoleGrantPermissionResponse;
+        role_grant_permission(pb::AuthRoleGrantPermissionRequest)
+            -> pb::AuthRoleGrantPermissionResponse;
     /// Takes a permission from a role.
     IfNotExecuted role_revoke_permission =
-        role_revoke_permission(pb::AuthRoleRevokePermissionRequest) -> pb::AuthRoleRevokePermissionResponse;
+        role_revoke_permission(pb::AuthRoleRevokePermissionRequest)
+            -> pb::AuthRoleRevokePermissionResponse;
 }

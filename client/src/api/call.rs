@@ -26,7 +26,13 @@ macro_rules! send {
 
 /// Methods of `Client` that only pass a request on.
 macro_rules! calls {
-    ($client:ident: $($(#[$doc:meta])+ $repeat:ident $name:ident = $method:ident($request:ty) -> $reply:ty;)+) => {
+    (
+        $client:ident:
+        $(
+            $(#[$doc:meta])+
+            $repeat:ident $name:ident = $method:ident($request:ty) -> $reply:ty;
+        )+
+    ) => {
         impl crate::Client {
             $(
                 $(#[$doc])+

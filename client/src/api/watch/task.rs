@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use quoin_proto::etcdserverpb::watch_client::WatchClient;
 use quoin_proto::etcdserverpb::watch_request::RequestUnion;
@@ -96,7 +96,7 @@ impl Task {
                             return ended;
                         }
                     }
-                    Ok(None) => return self.lost(&stream, tonic::Status::unavailable("stream ended")),
+                    Ok(None) => return self.lost(&stream, Status::unavailable("stream ended")),
                     Err(status) => return self.lost(&stream, status),
                 },
                 Some(()) = self.progress.recv() => {
@@ -127,7 +127,7 @@ impl Task {
         }
     }
 
-    fn lost(&self, stream: &Answer<Stream>, status: tonic::Status) -> Ended {
+    fn lost(&self, stream: &Answer<Stream>, status: Status) -> Ended {
         self.core.balancer.failed(stream.index, Instant::now());
         self.classify(Error::from_status(&stream.endpoint, status))
     }
@@ -154,7 +154,7 @@ async fn open(core: &Core, request: WatchCreateRequest) -> Result<Answer<Stream>
         let (metadata, extensions, create) = request.into_parts();
         outgoing
             .try_send(message(RequestUnion::CreateRequest(create)))
-            .map_err(|_| tonic::Status::internal("a new queue has room"))?;
+            .map_err(|_| Status::internal("a new queue has room"))?;
         let request = tonic::Request::from_parts(metadata, extensions, ReceiverStream::new(queue));
         let mut client = WatchClient::new(channel).max_decoding_message_size(receive_max);
         let response = client.watch(request).await?;

@@ -69,8 +69,8 @@ impl<'a> Flags<'a> {
                 true => Err(Failure::new(
                     STATUS_ERROR,
                     format!(
-                        "conflicting environment variable {variable} is shadowed by the flag --{name}: \
-                         unset one of them"
+                        "conflicting environment variable {variable} is shadowed by the flag \
+                         --{name}: unset one of them"
                     ),
                 )),
                 false => Ok(value),

@@ -82,10 +82,14 @@ pub(super) async fn run(verb: &str, flags: Flags<'_>) -> Result<(), Failure> {
 
 fn check_arguments(verb: &str, count: usize) -> Result<(), Failure> {
     let (fits, text) = match verb {
-        "list" => (count == 0, "role list command requires no arguments".to_owned()),
+        "list" => (
+            count == 0,
+            "role list command requires no arguments".to_owned(),
+        ),
         "grant-permission" => (
             count >= 3,
-            "role grant command requires role name, permission type, and key [endkey] as its argument"
+            "role grant command requires role name, permission type, and key [endkey] as its \
+             argument"
                 .to_owned(),
         ),
         "revoke-permission" => (
@@ -93,7 +97,10 @@ fn check_arguments(verb: &str, count: usize) -> Result<(), Failure> {
             "role revoke-permission command requires role name and key [endkey] as its argument"
                 .to_owned(),
         ),
-        _ => (count == 1, format!("role {verb} command requires role name as its argument")),
+        _ => (
+            count == 1,
+            format!("role {verb} command requires role name as its argument"),
+        ),
     };
     match fits {
         true => Ok(()),

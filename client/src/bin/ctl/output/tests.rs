@@ -148,7 +148,8 @@ fn put_and_delete() {
         &delete,
         "\"ClusterID\" : 17\n\"MemberID\" : 18\n\"Revision\" : 9\n\"RaftTerm\" : 2\n\
          \"Deleted\" : 1\n\"PrevKey\" : \"foo\"\n\"PrevCreateRevision\" : 2\n\
-         \"PrevModRevision\" : 9\n\"PrevVersion\" : 3\n\"PrevValue\" : \"bar\"\n\"PrevLease\" : 0\n",
+         \"PrevModRevision\" : 9\n\"PrevVersion\" : 3\n\"PrevValue\" : \"bar\"\n\
+         \"PrevLease\" : 0\n",
     );
 }
 
@@ -180,7 +181,8 @@ fn txn() {
     check(Format::Simple, &txn, "SUCCESS\n\nOK\n\nfoo\nbar\n");
     let put = r#"{"Response":{"response_put":{"header":{"revision":9}}}}"#;
     let range = format!(
-        "{{\"Response\":{{\"response_range\":{{\"header\":{{\"revision\":9}},\"kvs\":[{PAIR}],\"count\":1}}}}}}"
+        "{{\"Response\":{{\"response_range\":{{\"header\":{{\"revision\":9}},\
+         \"kvs\":[{PAIR}],\"count\":1}}}}}}"
     );
     let expected =
         format!("{{\"header\":{HEADER},\"succeeded\":true,\"responses\":[{put},{range}]}}\n");
