@@ -1,9 +1,8 @@
 //! What a member answers that knows no leader.
 
 use quoin_proto::etcdserverpb::{
-    Compare, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, MemberAddRequest,
-    MemberListRequest, RangeRequest, RequestOp, TxnRequest, cluster_client::ClusterClient,
-    request_op,
+    Compare, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, MemberListRequest,
+    RangeRequest, RequestOp, TxnRequest, cluster_client::ClusterClient, request_op,
 };
 use quoin_tests::{
     cluster::{Cluster, Options},

@@ -30,7 +30,7 @@ const MODULES: [(&str, u8, &[&str]); 23] = [
     ("alarm", 2, &[]),
     ("mvcc", 1, &["backend"]),
     ("backend", 1, &[]),
-    ("config", 0, &[]),
+    ("config", 0, &["base"]),
     ("telemetry", 0, &["config", "base"]),
     ("base", 0, &[]),
 ];
