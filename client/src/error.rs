@@ -100,9 +100,7 @@ pub enum EndpointError {
         reason: String,
     },
     /// The scheme is one that this client does not speak.
-    #[error(
-        "endpoint {endpoint:?} has scheme {scheme:?}: plain http only, there is no TLS yet"
-    )]
+    #[error("endpoint {endpoint:?} has scheme {scheme:?}: plain http only, there is no TLS yet")]
     SchemeUnsupported {
         /// As given.
         endpoint: String,

@@ -1,8 +1,8 @@
 //! The quoin server binary: flags, log lines, runtime, signals, exit status.
 //!
-//! Exit status: 0 for help, version and a member that was removed; 1 for a configuration or start that
-//! failed and for a member that cannot go on; 2 for flag syntax and panics;
-//! otherwise death by the signal that asked for it.
+//! Exit status: 0 for help, version and a member that was removed; 1 for a
+//! configuration or start that failed and for a member that cannot go on; 2 for
+//! flag syntax and panics; otherwise death by the signal that asked for it.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -2,7 +2,8 @@
 
 use crate::tree::{files, none};
 
-/// Columns of a line.
+/// Columns of a line. A line that is one string literal may be longer: texts
+/// that others match exactly are not broken.
 const LINE_COLUMNS_MAX: usize = 100;
 
 /// Lines of a file; past 500 a second noun is hiding in it.
@@ -46,7 +47,8 @@ fn lines_are_short() {
     for file in files().iter().filter(|file| file.is_source()) {
         for (number, line) in file.text.lines().enumerate() {
             let columns = line.chars().count();
-            if columns > LINE_COLUMNS_MAX {
+            let literal = line.trim_start().starts_with('"');
+            if columns > LINE_COLUMNS_MAX && !literal {
                 complaints.push(format!("{}:{}: {columns} columns", file.path, number + 1));
             }
         }

@@ -106,7 +106,11 @@ proptest! {
     }
 
     #[test]
-    fn one_damaged_bit_is_always_noticed(frame in any_frame(), at in any::<prop::sample::Index>(), bit in 0_u32..8) {
+    fn one_damaged_bit_is_always_noticed(
+        frame in any_frame(),
+        at in any::<prop::sample::Index>(),
+        bit in 0_u32..8,
+    ) {
         let mut bytes = bytes_of(&[frame]);
         let place = at.index(bytes.len());
         bytes[place] ^= 1_u8 << bit;

@@ -220,7 +220,8 @@ impl Task {
                     down = None;
                     let reason = self.serve(reader, writer, first).await;
                     self.shared.metrics.peer_failures.add(1);
-                    tracing::debug!(peer = self.peer, class = ?self.class, reason, "peer link broke");
+                    let class = self.class;
+                    tracing::debug!(peer = self.peer, ?class, reason, "peer link broke");
                     for (_, waiter) in self.pending.get_mut().drain() {
                         waiter.fail(LinkError::Lost(reason.clone()));
                     }

@@ -85,7 +85,10 @@ pub enum Error {
         reason: String,
     },
     /// The disk is too full to checkpoint safely.
-    #[error("{} has {available_bytes} bytes free, a checkpoint needs {needed_bytes}", path.display())]
+    #[error(
+        "{} has {available_bytes} bytes free, a checkpoint needs {needed_bytes}",
+        path.display()
+    )]
     NoSpace {
         /// The directory.
         path: PathBuf,

@@ -247,11 +247,18 @@ fn an_answer_about_no_keys_is_empty_and_complete() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_store_and_the_list_answer_alike(
-        writes in prop::collection::vec(prop::collection::vec((0..5usize, any::<bool>()), 1..4), 1..40),
+        writes in prop::collection::vec(
+            prop::collection::vec((0..5usize, any::<bool>()), 1..4),
+            1..40,
+        ),
         queries in prop::collection::vec((any::<u8>(), 0..5usize, 0..6usize, 1..5usize), 1..12),
         compaction in any::<u8>(),
     ) {

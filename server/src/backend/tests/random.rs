@@ -270,13 +270,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn memory_backend_behaves_as_the_model(operations in prop::collection::vec(operation(), 1..40)) {
+    fn memory_backend_behaves_as_the_model(
+        operations in prop::collection::vec(operation(), 1..40),
+    ) {
         run(EngineKind::Memory, &operations);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 12,
+        max_shrink_iters: 40,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn redb_backend_behaves_as_the_model(operations in prop::collection::vec(operation(), 1..30)) {

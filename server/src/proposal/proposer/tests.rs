@@ -1,3 +1,5 @@
+//! Proposals batched, answered, refused and lost, over a node that is a stub.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;

@@ -1,3 +1,5 @@
+//! What requests are refused for, rule by rule.
+
 use quoin_proto::etcdserverpb::{Compare, RequestOp};
 
 use super::*;

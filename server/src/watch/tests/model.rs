@@ -364,7 +364,11 @@ fn expected(history: &MemoryHistory, known: &Known, to: i64) -> Vec<mvccpb::Even
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_watcher_sees_exactly_its_events(
