@@ -124,8 +124,11 @@ impl Applier {
                 batch = reply.then_some((id, replies));
             }
         }
+        let compact_revision = tx.compact_revision();
         tx.commit((index, term));
         self.parts.applied.publish(index, term);
+        // After the commit: who carries it out looks at what is visible.
+        self.parts.compaction.schedule(compact_revision);
         if !commits.is_empty() {
             self.parts.hub.publish(commits);
         }
@@ -174,7 +177,7 @@ impl Applier {
                     outcome
                 }
             }
-            Request::Compaction(request) => self.compact(context, &request),
+            Request::Compaction(request) => Self::compact(context, &request),
             Request::LeaseGrant(request) => {
                 let outcome = self.grant(context, &request);
                 over_quota(context, outcome)
@@ -219,9 +222,8 @@ impl Applier {
         quota.is_some_and(|quota| self.parts.backend.sizes().allocated_bytes >= quota)
     }
 
-    fn compact(&self, context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
+    fn compact(context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
         context.tx.compact(request.revision).map_err(kv::refused)?;
-        self.parts.compaction.schedule(request.revision);
         Ok(Outcome::Compaction {
             revision: context.tx.current(),
         })

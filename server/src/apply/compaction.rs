@@ -27,9 +27,25 @@ impl CompactionWatch {
         }
     }
 
-    /// A compaction at `revision` was applied.
+    /// The store's compact revision is `revision`, visibly.
     pub(crate) fn schedule(&self, revision: i64) {
+        self.scheduled.send_if_modified(|scheduled| {
+            let is_new = *scheduled != revision;
+            *scheduled = revision;
+            is_new
+        });
+    }
+
+    /// The store's compact revision is `revision`, and what it asks for may not
+    /// have been carried out.
+    pub(crate) fn schedule_again(&self, revision: i64) {
         self.scheduled.send_replace(revision);
+    }
+
+    /// What was last scheduled.
+    #[cfg(test)]
+    pub(super) fn scheduled(&self) -> i64 {
+        *self.scheduled.borrow()
     }
 
     /// Waits until a compaction at `revision` or above was carried out.

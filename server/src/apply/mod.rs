@@ -19,3 +19,6 @@ pub(crate) use query::range_query;
 pub use snapshot::SmallStateError;
 pub(crate) use snapshot::reload_small_state;
 pub(crate) use txn::read_only_txn;
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,7 @@ impl Applier {
             .into_any()
             .downcast::<Incoming>()
             .map_err(|_other| StateMachineError::new("snapshot was received elsewhere"))?;
+        self.parts.store.hold_readers();
         self.parts.backend.install(incoming.stage).map_err(failed)?;
         self.parts.store.reload().map_err(failed)?;
         let Parts {
@@ -169,6 +170,10 @@ impl Applier {
         } = &self.parts;
         reload_small_state(backend, store, lessor, cluster, alarms).map_err(failed)?;
         self.parts.hub.restored();
+        // The sender may not have carried out its last one.
+        self.parts
+            .compaction
+            .schedule_again(store.compact_revision());
         let log_id = applied.log_id.unwrap_or_default();
         self.parts.applied.publish(log_id.index, log_id.term);
         tracing::info!(snapshot_index = log_id.index, "applied snapshot");

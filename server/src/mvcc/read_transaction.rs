@@ -32,10 +32,19 @@ pub struct ReadTransaction {
 
 impl ReadTransaction {
     pub(super) fn new(shared: &Shared) -> Self {
-        // In this order: the backend then has every record of the revision.
-        let published = shared.published.load_full();
-        let records = shared.backend.read();
-        Self { published, records }
+        loop {
+            // In this order: the backend then has every record of the revision.
+            let published = shared.published.load_full();
+            if let Some(records) = published.held.clone() {
+                return Self { published, records };
+            }
+            let records = shared.backend.read();
+            // Unless the backend took over another state in between.
+            let now = shared.published.load();
+            if now.held.is_none() && Arc::ptr_eq(&now.index, &published.index) {
+                return Self { published, records };
+            }
+        }
     }
 
     /// Newest revision of this view.

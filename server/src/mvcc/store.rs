@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Applied, Backend, Table};
+use crate::backend::{self, Applied, Backend, Table};
 
 use super::compaction::{self, Compactor};
 use super::generation::Change;
@@ -51,10 +51,23 @@ impl Store {
         })
     }
 
-    /// Takes over what the backend holds after a snapshot was installed in it.
-    /// Views of before keep what they see of the index, but a record that they
-    /// name may be gone: such a read fails with `MissingRecord`. Called by the
-    /// apply thread, between entries.
+    /// Keeps readers on the state of now while the backend takes over another
+    /// one, until [`Store::reload`]: what the index names need not be in the new
+    /// state. Called by the apply thread, between entries.
+    pub fn hold_readers(&self) {
+        let now = self.shared.published.load_full();
+        self.shared.published.store(Arc::new(Published {
+            revision: now.revision,
+            compact_revision: now.compact_revision,
+            epoch: Arc::clone(&now.epoch),
+            index: Arc::clone(&now.index),
+            held: Some(self.shared.backend.read()),
+        }));
+    }
+
+    /// Takes over what the backend holds after a snapshot was installed in it,
+    /// between [`Store::hold_readers`] and this. Views of before keep what they
+    /// see. Called by the apply thread, between entries.
     ///
     /// # Errors
     /// As [`Store::open`]; then nothing changes.
@@ -163,6 +176,7 @@ impl Shared {
             compact_revision,
             epoch,
             index: Arc::clone(&before.index),
+            held: None,
         }));
     }
 
@@ -184,6 +198,9 @@ pub(super) struct Published {
     pub(super) epoch: Arc<Epoch>,
     /// The same one until the next reload.
     pub(super) index: Arc<RwLock<TreeIndex>>,
+    /// Where readers find the records while the backend takes over another
+    /// state; `None` at all other times.
+    pub(super) held: Option<backend::ReadTransaction>,
 }
 
 impl Published {
@@ -214,6 +231,7 @@ impl Published {
             compact_revision,
             epoch: Arc::default(),
             index,
+            held: None,
         })
     }
 }

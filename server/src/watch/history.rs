@@ -102,7 +102,7 @@ impl History for mvcc::Store {
             revisions_max: limits.revisions_max,
             bytes_max: limits.bytes_max,
         };
-        let found = across_reload(|| self.read().changes(&query))?;
+        let found = self.read().changes(&query)?;
         Ok(Changes {
             next: found.next,
             revisions: found.revisions,
@@ -110,18 +110,8 @@ impl History for mvcc::Store {
     }
 
     fn key_value(&self, key: &[u8], revision: i64) -> Result<Option<Bytes>, HistoryError> {
-        across_reload(|| self.read().key_value(key, revision))
+        Ok(self.read().key_value(key, revision)?)
     }
-}
-
-/// Reads again where a snapshot was installed during the read: the view taken
-/// before may name records that are gone.
-fn across_reload<T>(read: impl Fn() -> Result<T, mvcc::Error>) -> Result<T, HistoryError> {
-    let result = match read() {
-        Err(mvcc::Error::MissingRecord(_)) => read(),
-        result => result,
-    };
-    Ok(result?)
 }
 
 impl From<mvcc::Error> for HistoryError {

@@ -4,6 +4,7 @@ mod changes;
 mod compaction;
 mod harness;
 mod hash;
+mod install;
 mod model;
 mod property;
 mod range;

@@ -1,0 +1,147 @@
+//! The applier over stores in memory: what an entry does and what it announces.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use quoin_proto::{
+    etcdserverpb::{CompactionRequest, PutRequest},
+    quoinpb::{Command, command::Request},
+};
+use quoin_raft::{Committed, EntryPool, LogId, Payload, StateMachine};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    alarm::Alarms,
+    backend::{Backend, Config, Durability, EngineKind, Identity},
+    cluster::Cluster,
+    lease::{self, Lessor},
+    mvcc::Store,
+    proposal::{
+        Applied, Registry,
+        frame::{BatchId, FrameBuilder},
+    },
+    telemetry::metrics::Metrics,
+    watch::{self, Hub},
+};
+
+struct AlwaysDurable;
+
+impl Durability for AlwaysDurable {
+    fn wait_durable(&self, _: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(())
+    }
+}
+
+/// A member that applies what the test says.
+struct Bed {
+    applier: Applier,
+    store: Store,
+    compaction: CompactionWatch,
+    index: u64,
+    _directory: TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let identity = Identity {
+            cluster_id: 1,
+            member_id: 2,
+        };
+        let config = Config::new(directory.path(), EngineKind::Memory, identity);
+        let backend = Backend::open(config, Arc::new(AlwaysDurable)).unwrap();
+        let store = Store::open(backend.clone()).unwrap();
+        let lessor = Lessor::new(lease::Config::new(std::time::Duration::from_secs(1)));
+        let compaction = CompactionWatch::new(store.compact_revision());
+        let applier = Applier::new(Parts {
+            cluster_id: 1,
+            member_id: 2,
+            hub: Hub::new(Arc::new(store.clone()), watch::Config::new(1 << 20)),
+            backend,
+            store: store.clone(),
+            lessor,
+            cluster: Cluster::default(),
+            alarms: Alarms::default(),
+            registry: Registry::new(2, 100),
+            applied: Applied::new(0, 0),
+            compaction: compaction.clone(),
+            quota_bytes: None,
+            metrics: Arc::new(Metrics::new(false).unwrap()),
+        });
+        Self {
+            applier,
+            store,
+            compaction,
+            index: 0,
+            _directory: directory,
+        }
+    }
+
+    fn apply_frame(
+        &mut self,
+        frame: Bytes,
+        term: u64,
+    ) -> Result<(), quoin_raft::StateMachineError> {
+        self.index += 1;
+        let log_id = LogId {
+            index: self.index,
+            term,
+        };
+        let payload = Payload::Normal(frame);
+        let mut entries = [Committed { log_id, payload }].into_iter();
+        self.applier.apply(&mut entries)
+    }
+
+    fn apply(&mut self, requests: Vec<Request>, term: u64) {
+        self.apply_frame(frame(requests), term).unwrap();
+    }
+}
+
+/// A batch of another member.
+fn frame(requests: Vec<Request>) -> Bytes {
+    let pool = EntryPool::new(quoin_raft::Metrics::shared());
+    let id = BatchId {
+        origin: 1,
+        number: 1,
+    };
+    let mut frame = FrameBuilder::new(&pool, id, 64);
+    for request in requests {
+        let command = Command {
+            request: Some(request),
+        };
+        frame.push(&command, command.encoded_len());
+    }
+    frame.finish()
+}
+
+fn put(key: &'static str, lease: i64) -> Request {
+    Request::Put(PutRequest {
+        key: Bytes::from_static(key.as_bytes()),
+        lease,
+        ..Default::default()
+    })
+}
+
+fn compact(revision: i64) -> Request {
+    Request::Compaction(CompactionRequest {
+        revision,
+        physical: false,
+    })
+}
+
+#[test]
+fn a_compaction_is_announced_once_it_is_visible() {
+    let mut bed = Bed::new();
+    bed.apply(vec![put("a", 0), put("a", 0)], 1);
+    bed.apply(vec![compact(2)], 1);
+    assert_eq!(bed.store.compact_revision(), 2);
+    assert_eq!(bed.compaction.scheduled(), 2);
+    // The entry breaks off behind the compaction: nothing of it happened.
+    let mut broken = frame(vec![compact(3), put("a", 0)]).to_vec();
+    broken.truncate(broken.len() - 1);
+    bed.apply_frame(broken.into(), 1).unwrap_err();
+    assert_eq!(bed.store.compact_revision(), 2);
+    assert_eq!(bed.compaction.scheduled(), 2);
+}
