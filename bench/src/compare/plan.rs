@@ -91,6 +91,12 @@ impl Work {
         matches!(self.kind, Kind::Linearizable | Kind::Serializable)
     }
 
+    /// True if every operation is a durable write.
+    #[must_use]
+    pub const fn writes(&self) -> bool {
+        matches!(self.kind, Kind::Put | Kind::Txn)
+    }
+
     /// How it is run, in words.
     #[must_use]
     pub fn describe(&self) -> String {

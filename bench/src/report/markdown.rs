@@ -108,7 +108,10 @@ fn write_summary(page: &mut String, session: &Session) -> std::fmt::Result {
         let series = Series::of(session, work);
         write!(page, "| {} |", work.title)?;
         for (metric, _) in SUMMARY {
-            write!(page, " {} |", ratio(series.ratio(metric)))?;
+            // What a read writes is chance: a ratio of next to nothing.
+            let chance = metric == Metric::Written && !work.writes();
+            let shown = series.ratio(metric).filter(|_| !chance);
+            write!(page, " {} |", ratio(shown))?;
         }
         writeln!(page)?;
     }
