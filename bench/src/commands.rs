@@ -89,6 +89,7 @@ fn options(flags: &LoadFlags) -> Options {
         warm_up: Duration::from_secs_f64(flags.warm_up.max(0.0)),
         duration: Some(Duration::from_secs_f64(flags.seconds.max(0.0))),
         pids: flags.pids.clone(),
+        folder: flags.folder.clone(),
         seed: 1,
     }
 }

@@ -60,6 +60,10 @@ pub struct LoadFlags {
     /// Process ids of servers on this machine, to measure what they spend.
     #[arg(long, value_delimiter = ',')]
     pub pids: Vec<u32>,
+    /// Folder of the servers' data on this machine, to measure what reaches
+    /// its device.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
 }
 
 /// Flags of `put`.

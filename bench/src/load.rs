@@ -8,6 +8,7 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    path::PathBuf,
     rc::Rc,
     sync::{
         Arc,
@@ -25,7 +26,7 @@ use crate::{
     connection::{Connection, Failure, Frames},
     random::Random,
     recorder::{Control, Phase, Recorder},
-    usage::Usage,
+    usage::{Usage, device_written_bytes},
     workload::Workload,
 };
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Server processes to sample.
     pub pids: Vec<u32>,
+    /// Folder of the servers' data, to sample its device.
+    pub folder: Option<PathBuf>,
     /// Start of the random sequences.
     pub seed: u64,
 }
@@ -69,6 +72,29 @@ pub struct Outcome {
     pub servers: Vec<(Usage, Usage)>,
     /// CPU time of the generator itself.
     pub generator_cpu: Duration,
+    /// Bytes written to the device of the data, by anyone.
+    pub device_bytes: Option<u64>,
+}
+
+/// What is sampled at both edges of the measured time.
+struct Edge {
+    time: Instant,
+    servers: Vec<Usage>,
+    generator_cpu: Duration,
+    device_bytes: Option<u64>,
+}
+
+impl Edge {
+    fn now(options: &Options) -> Result<Self> {
+        let servers = options.pids.iter().map(|pid| Usage::of(*pid));
+        let folder = options.folder.as_deref();
+        Ok(Self {
+            servers: servers.collect::<Result<_>>()?,
+            generator_cpu: Usage::own()?.cpu,
+            device_bytes: folder.and_then(device_written_bytes),
+            time: Instant::now(),
+        })
+    }
 }
 
 /// One client's tools, given to its workload.
@@ -145,7 +171,7 @@ pub fn run(options: &Options, workload: &Workload) -> Result<Outcome> {
     }
     drop(ready);
     wait_ready(&readiness, options.clients_count);
-    let (elapsed, servers, generator_cpu, recorders) = measure(options, &control, running)?;
+    let (before, after, recorders) = measure(options, &control, running)?;
     let mut recorder = Recorder::new();
     recorders.iter().for_each(|part| recorder.merge(part));
     if recorder.operations_count == 0 {
@@ -155,56 +181,50 @@ pub fn run(options: &Options, workload: &Workload) -> Result<Outcome> {
             problem: problem.unwrap_or_else(|| "no operation completed".to_owned()),
         });
     }
+    let device = before.device_bytes.zip(after.device_bytes);
     Ok(Outcome {
         recorder,
-        elapsed,
-        servers,
-        generator_cpu,
+        elapsed: after.time.duration_since(before.time),
+        servers: before.servers.into_iter().zip(after.servers).collect(),
+        generator_cpu: after.generator_cpu.saturating_sub(before.generator_cpu),
+        device_bytes: device.map(|(before, after)| after.saturating_sub(before)),
     })
 }
 
 type Running = thread::JoinHandle<Result<Recorder>>;
-type Measured = (Duration, Vec<(Usage, Usage)>, Duration, Vec<Recorder>);
 
 /// Moves through the phases and samples at the edges of the measured one.
-fn measure(options: &Options, control: &Control, running: Vec<Running>) -> Result<Measured> {
+fn measure(
+    options: &Options,
+    control: &Control,
+    running: Vec<Running>,
+) -> Result<(Edge, Edge, Vec<Recorder>)> {
     control.enter(Phase::WarmUp);
     if options.duration.is_some() {
         thread::sleep(options.warm_up);
     }
-    let sample = || options.pids.iter().map(|pid| Usage::of(*pid)).collect();
-    let before: Result<Vec<Usage>> = sample();
-    let own = Usage::own()?.cpu;
-    let started = Instant::now();
+    let before = Edge::now(options);
     control.enter(Phase::Measure);
-    let mut recorders = Vec::new();
-    let edge = match options.duration {
-        Some(duration) => {
-            thread::sleep(duration);
-            control.enter(Phase::Stop);
-            let edge = (started.elapsed(), sample(), Usage::own()?.cpu);
-            join(running, &mut recorders)?;
-            edge
-        }
-        None => {
-            join(running, &mut recorders)?;
-            (started.elapsed(), sample(), Usage::own()?.cpu)
-        }
+    let Some(duration) = options.duration else {
+        let recorders = join(running)?;
+        return Ok((before?, Edge::now(options)?, recorders));
     };
-    let (elapsed, after, own_after): (_, Result<Vec<Usage>>, _) = edge;
-    let servers = before?.into_iter().zip(after?).collect();
-    Ok((elapsed, servers, own_after.saturating_sub(own), recorders))
+    thread::sleep(duration);
+    let after = Edge::now(options);
+    control.enter(Phase::Stop);
+    let recorders = join(running)?;
+    Ok((before?, after?, recorders))
 }
 
-fn join(running: Vec<Running>, recorders: &mut Vec<Recorder>) -> Result<()> {
-    for thread in running {
+fn join(running: Vec<Running>) -> Result<Vec<Recorder>> {
+    let joined = running.into_iter().map(|thread| {
         let joined = thread.join();
-        recorders.push(joined.map_err(|_| Error::Load {
+        joined.map_err(|_| Error::Load {
             what: "generator".to_owned(),
             problem: "a thread panicked".to_owned(),
-        })??);
-    }
-    Ok(())
+        })?
+    });
+    joined.collect()
 }
 
 /// Waits for every client, or for what remains after those that failed.

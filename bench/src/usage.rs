@@ -1,10 +1,12 @@
 //! What a process has spent, read from `/proc`.
 //!
 //! CPU time is exact to a clock tick (10 ms), which over seconds of load is
-//! far below the spread between rounds. Bytes written are those sent to the
-//! block layer, so a log that is written and overwritten counts twice.
+//! far below the spread between rounds. Bytes written by a process are those
+//! of the pages it dirtied: kernels with large folios charge a whole folio for
+//! a small write into it, several times what reaches the disk. What does is
+//! read from the device, where it cannot be told who wrote.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use crate::{Error, Result};
 
@@ -17,7 +19,7 @@ pub struct Usage {
     pub resident_bytes: u64,
     /// Most resident memory it ever had.
     pub resident_bytes_peak: u64,
-    /// Bytes it caused to be sent to storage since its start.
+    /// Bytes of the pages and folios it dirtied since its start.
     pub written_bytes: u64,
 }
 
@@ -49,6 +51,24 @@ impl Usage {
     pub fn own() -> Result<Self> {
         Self::of(std::process::id())
     }
+}
+
+/// Bytes written since boot to the device that holds `folder`, by anyone.
+/// `None` where there is no such device, as for memory file systems.
+#[must_use]
+pub fn device_written_bytes(folder: &Path) -> Option<u64> {
+    let device = rustix::fs::stat(folder).ok()?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+    device_sectors(&stat).map(|sectors| sectors * SECTOR_BYTES)
+}
+
+/// The unit of block statistics, whatever the device's own.
+const SECTOR_BYTES: u64 = 512;
+
+/// Sectors written: the seventh number.
+fn device_sectors(stat: &str) -> Option<u64> {
+    stat.split_ascii_whitespace().nth(6)?.parse().ok()
 }
 
 /// `utime + stime`: the 12th and 13th fields after the name, which is in
@@ -84,6 +104,12 @@ mod tests {
         let status = "Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n";
         assert_eq!(field(status, "VmRSS:"), 1024);
         assert_eq!(field(status, "VmSwap:"), 0);
+    }
+
+    #[test]
+    fn sectors_written_are_the_seventh_number() {
+        assert_eq!(device_sectors(" 1 2 3 4 5 6 77 8 9"), Some(77));
+        assert_eq!(device_sectors("1 2"), None);
     }
 
     #[test]

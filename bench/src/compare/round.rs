@@ -5,6 +5,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -120,6 +121,7 @@ struct Target {
     _cluster: Cluster,
     endpoints: Vec<SocketAddr>,
     pids: Vec<u32>,
+    folder: PathBuf,
     filled: bool,
 }
 
@@ -135,7 +137,9 @@ impl Target {
             endpoints.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             pids.push(cluster.process(position)?.id());
         }
+        let folder = cluster.member(leader)?.data.clone();
         Ok(Self {
+            folder,
             _cluster: cluster,
             endpoints,
             pids,
@@ -162,6 +166,7 @@ impl Target {
             warm_up: Duration::from_secs_f64(flags.warm_up),
             duration: Some(Duration::from_secs_f64(flags.seconds)),
             pids: self.pids.clone(),
+            folder: Some(self.folder.clone()),
             seed,
         };
         if work.needs_keys() && !self.filled {

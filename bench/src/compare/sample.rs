@@ -31,13 +31,15 @@ pub enum Metric {
     ResidentLeader,
     /// Resident memory of one follower after the work, their mean.
     ResidentFollower,
-    /// Bytes written to disk per operation, all members together.
+    /// Bytes that reached the device per operation, other programs' included.
+    Device,
+    /// Bytes of dirtied pages per operation, all members together.
     Written,
 }
 
 impl Metric {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Throughput,
         Self::P50,
         Self::P90,
@@ -50,6 +52,7 @@ impl Metric {
         Self::CpuGenerator,
         Self::ResidentLeader,
         Self::ResidentFollower,
+        Self::Device,
         Self::Written,
     ];
 
@@ -69,7 +72,8 @@ impl Metric {
             Self::CpuGenerator => "generator CPU per operation, us",
             Self::ResidentLeader => "resident memory after, leader, MiB",
             Self::ResidentFollower => "resident memory after, each follower, MiB",
-            Self::Written => "written to disk per operation, all members, bytes",
+            Self::Device => "written to the device per operation, bytes",
+            Self::Written => "pages dirtied per operation, all members, bytes",
         }
     }
 }
@@ -126,6 +130,10 @@ impl Sample {
             }
             Metric::ResidentLeader => self.resident(0..1),
             Metric::ResidentFollower => self.resident(1..usize::MAX),
+            Metric::Device => {
+                let bytes = self.outcome.device_bytes;
+                bytes.map(|bytes| bytes as f64 / self.operations())
+            }
             Metric::Written => {
                 let servers = &self.outcome.servers;
                 let written = servers.iter().map(|(before, after)| {
@@ -195,6 +203,7 @@ pub(crate) mod tests {
             elapsed: Duration::from_secs(1),
             servers: servers.collect(),
             generator_cpu: Duration::from_micros(10),
+            device_bytes: Some(600),
         })
     }
 
@@ -209,6 +218,7 @@ pub(crate) mod tests {
         assert_eq!(value(Metric::CpuFollower), 10.0);
         assert_eq!(value(Metric::CpuGenerator), 5.0);
         assert_eq!(value(Metric::ResidentFollower), 2.0);
+        assert_eq!(value(Metric::Device), 300.0);
         assert_eq!(value(Metric::Written), 1500.0);
     }
 

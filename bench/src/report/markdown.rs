@@ -21,7 +21,7 @@ const SUMMARY: [(Metric, &str); 8] = [
     (Metric::CpuLeader, "CPU/op, leader"),
     (Metric::CpuFollower, "CPU/op, follower"),
     (Metric::ResidentLeader, "memory, leader"),
-    (Metric::Written, "written/op"),
+    (Metric::Device, "written/op"),
 ];
 
 /// The page as Markdown.
@@ -109,7 +109,7 @@ fn write_summary(page: &mut String, session: &Session) -> std::fmt::Result {
         write!(page, "| {} |", work.title)?;
         for (metric, _) in SUMMARY {
             // What a read writes is chance: a ratio of next to nothing.
-            let chance = metric == Metric::Written && !work.writes();
+            let chance = metric == Metric::Device && !work.writes();
             let shown = series.ratio(metric).filter(|_| !chance);
             write!(page, " {} |", ratio(shown))?;
         }
