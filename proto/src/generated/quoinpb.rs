@@ -2,7 +2,7 @@
 /// One replicated request. Several of them travel in one Raft entry; see docs/formats/entry.md.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Request", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "command::Request", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub request: ::core::option::Option<command::Request>,
 }
 /// Nested message and enum types in `Command`.
@@ -22,13 +22,15 @@ pub mod command {
         #[prost(message, tag = "6")]
         LeaseRevoke(super::super::etcdserverpb::LeaseRevokeRequest),
         #[prost(message, tag = "7")]
-        LeaseCheckpoint(super::super::etcdserverpb::LeaseCheckpointRequest),
+        LeaseCheckpoint(super::LeaseCheckpoints),
         #[prost(message, tag = "8")]
         Alarm(super::super::etcdserverpb::AlarmRequest),
         #[prost(message, tag = "9")]
         MemberAttributes(super::MemberAttributes),
         #[prost(message, tag = "10")]
         ClusterVersion(super::ClusterVersion),
+        #[prost(message, tag = "11")]
+        LeaseExpiry(super::LeaseExpiry),
     }
 }
 /// What a member says of itself once it has started.
@@ -40,6 +42,22 @@ pub struct MemberAttributes {
     pub name: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "3")]
     pub client_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Remaining times as the leader of a term saw them; without effect in an entry of another term.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeaseCheckpoints {
+    #[prost(message, repeated, tag = "1")]
+    pub checkpoints: ::prost::alloc::vec::Vec<super::etcdserverpb::LeaseCheckpoint>,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+}
+/// A lease that ran out for the leader of a term; without effect in an entry of another term.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseExpiry {
+    #[prost(int64, tag = "1")]
+    pub id: i64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
 }
 /// The feature level of the whole cluster, "major.minor.patch".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

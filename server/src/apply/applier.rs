@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use quoin_proto::{
     etcdserverpb::{
-        AlarmMember, AlarmRequest, AlarmType, CompactionRequest, LeaseCheckpointRequest,
-        LeaseGrantRequest, LeaseRevokeRequest, TxnRequest, alarm_request::AlarmAction, request_op,
+        AlarmMember, AlarmRequest, AlarmType, CompactionRequest, LeaseGrantRequest, TxnRequest,
+        alarm_request::AlarmAction, request_op,
     },
-    quoinpb::{ClusterVersion, Command, MemberAttributes, command::Request},
+    quoinpb::{
+        ClusterVersion, Command, LeaseCheckpoints, LeaseExpiry, MemberAttributes, command::Request,
+    },
 };
 use quoin_raft::{Committed, LogId, Payload, StateMachineError};
 
@@ -55,6 +57,8 @@ pub(crate) struct Applier {
 pub(super) struct EntryContext<'a> {
     /// The entry's transaction.
     pub(super) tx: &'a mut WriteTransaction,
+    /// The entry's term.
+    term: u64,
     /// Changes so far, per revision.
     pub(super) commits: Vec<(i64, Arc<[Event]>)>,
     /// Somebody here waits: replies are worth building.
@@ -104,6 +108,7 @@ impl Applier {
                 let reply = self.parts.registry.is_awaited(id);
                 let mut context = EntryContext {
                     tx: &mut tx,
+                    term,
                     commits: Vec::new(),
                     reply,
                     full: reply && self.is_full(),
@@ -182,7 +187,8 @@ impl Applier {
                 let outcome = self.grant(context, &request);
                 over_quota(context, outcome)
             }
-            Request::LeaseRevoke(request) => self.revoke(context, &request),
+            Request::LeaseRevoke(request) => self.revoke(context, request.id),
+            Request::LeaseExpiry(request) => self.expire(context, &request),
             Request::LeaseCheckpoint(request) => self.checkpoint_leases(context, &request),
             Request::Alarm(request) => self.alarm(context, &request),
             Request::MemberAttributes(attributes) => self.publish(context, attributes),
@@ -205,6 +211,7 @@ impl Applier {
                     | Request::Txn(_)
                     | Request::Compaction(_)
                     | Request::LeaseRevoke(_)
+                    | Request::LeaseExpiry(_)
             );
         if changes && self.parts.alarms.corrupt() {
             return Err(ApplyError::Corrupt);
@@ -245,11 +252,19 @@ impl Applier {
         })
     }
 
-    fn revoke(&self, context: &mut EntryContext<'_>, request: &LeaseRevokeRequest) -> Reply {
+    /// Revokes what ran out, on the word of the leader of this term: one that
+    /// was deposed cannot know what was renewed with its successor, to which
+    /// its proposal may have been forwarded.
+    fn expire(&self, context: &mut EntryContext<'_>, request: &LeaseExpiry) -> Reply {
+        if request.term != context.term {
+            return Ok(Outcome::Done);
+        }
+        self.revoke(context, request.id)
+    }
+
+    fn revoke(&self, context: &mut EntryContext<'_>, id: i64) -> Reply {
         let lessor = &self.parts.lessor;
-        let revoked = lessor
-            .revoke(request.id)
-            .map_err(|_| ApplyError::LeaseNotFound)?;
+        let revoked = lessor.revoke(id).map_err(|_| ApplyError::LeaseNotFound)?;
         for key in revoked.keys {
             kv::delete_key(context, key)?;
         }
@@ -262,8 +277,11 @@ impl Applier {
     fn checkpoint_leases(
         &self,
         context: &mut EntryContext<'_>,
-        request: &LeaseCheckpointRequest,
+        request: &LeaseCheckpoints,
     ) -> Reply {
+        if request.term != context.term {
+            return Ok(Outcome::Done);
+        }
         for checkpoint in &request.checkpoints {
             // A lease revoked meanwhile needs no checkpoint.
             let row = self

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use quoin_proto::{
-    etcdserverpb::{CompactionRequest, PutRequest},
-    quoinpb::{Command, command::Request},
+    etcdserverpb::{CompactionRequest, LeaseCheckpoint, LeaseGrantRequest, PutRequest},
+    quoinpb::{Command, LeaseCheckpoints, LeaseExpiry, command::Request},
 };
 use quoin_raft::{Committed, EntryPool, LogId, Payload, StateMachine};
 use tempfile::TempDir;
@@ -38,6 +38,7 @@ impl Durability for AlwaysDurable {
 struct Bed {
     applier: Applier,
     store: Store,
+    lessor: Lessor,
     compaction: CompactionWatch,
     index: u64,
     _directory: TempDir,
@@ -61,7 +62,7 @@ impl Bed {
             hub: Hub::new(Arc::new(store.clone()), watch::Config::new(1 << 20)),
             backend,
             store: store.clone(),
-            lessor,
+            lessor: lessor.clone(),
             cluster: Cluster::default(),
             alarms: Alarms::default(),
             registry: Registry::new(2, 100),
@@ -73,6 +74,7 @@ impl Bed {
         Self {
             applier,
             store,
+            lessor,
             compaction,
             index: 0,
             _directory: directory,
@@ -144,4 +146,31 @@ fn a_compaction_is_announced_once_it_is_visible() {
     bed.apply_frame(broken.into(), 1).unwrap_err();
     assert_eq!(bed.store.compact_revision(), 2);
     assert_eq!(bed.compaction.scheduled(), 2);
+}
+
+#[test]
+fn a_lease_runs_out_by_the_word_of_the_leader_of_the_term_alone() {
+    let mut bed = Bed::new();
+    let grant = LeaseGrantRequest { id: 9, ttl: 100 };
+    bed.apply(vec![Request::LeaseGrant(grant), put("a", 9)], 1);
+    let expiry = Request::LeaseExpiry(LeaseExpiry { id: 9, term: 1 });
+    let checkpoint = Request::LeaseCheckpoint(LeaseCheckpoints {
+        checkpoints: vec![LeaseCheckpoint {
+            id: 9,
+            remaining_ttl: 40,
+        }],
+        term: 1,
+    });
+    // Proposed by the leader of term 1, forwarded to that of term 2.
+    bed.apply(vec![expiry.clone(), checkpoint.clone()], 2);
+    assert_eq!(bed.lessor.info(9).map(|lease| lease.remaining_ttl), Some(0));
+    assert_eq!((bed.store.keys_count(), bed.store.revision()), (1, 2));
+    bed.apply(vec![checkpoint], 1);
+    assert_eq!(
+        bed.lessor.info(9).map(|lease| lease.remaining_ttl),
+        Some(40)
+    );
+    bed.apply(vec![expiry], 1);
+    assert!(!bed.lessor.contains(9));
+    assert_eq!((bed.store.keys_count(), bed.store.revision()), (0, 3));
 }

@@ -10,16 +10,16 @@ use crate::proposal::LeaderView;
 /// Follows `node` on its own task until the node is gone.
 pub(super) async fn follow(mut raft: watch::Receiver<Leadership>, view: watch::Sender<LeaderView>) {
     loop {
-        let leader = raft.borrow_and_update().leader;
+        let Leadership { leader, term, .. } = *raft.borrow_and_update();
         view.send_if_modified(|current| {
             let moved = current.leader != leader;
+            let is_new = moved || current.term != term;
+            current.leader = leader;
+            current.term = term;
             if moved {
-                *current = LeaderView {
-                    leader,
-                    changed: Some(Instant::now()),
-                };
+                current.changed = Some(Instant::now());
             }
-            moved
+            is_new
         });
         if raft.changed().await.is_err() {
             return;
@@ -29,8 +29,10 @@ pub(super) async fn follow(mut raft: watch::Receiver<Leadership>, view: watch::S
 
 /// The view now.
 pub(super) fn current(node: &Node) -> LeaderView {
+    let status = node.status();
     LeaderView {
-        leader: node.status().leader,
+        leader: status.leader,
+        term: status.term,
         changed: None,
     }
 }

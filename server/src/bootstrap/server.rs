@@ -226,7 +226,11 @@ impl Plan {
             leadership::follow(node.watch_leader(), leader_view),
         );
         let context = self.context(config, &stores, &node, leader.clone(), &tasks);
-        self.leader_calls.open(context.gate.clone());
+        self.leader_calls.open(
+            context.gate.clone(),
+            node.watch_leader(),
+            context.proposer.clone(),
+        );
         let failure = spawn_duties(config, &context, &tasks);
         let watch = self.watch_service(config, &context, &tasks);
         let probe = ServerProbe::new(context.clone());

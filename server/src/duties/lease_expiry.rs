@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use quoin_proto::{
-    etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest},
-    quoinpb::command::Request,
+    etcdserverpb::LeaseCheckpoint,
+    quoinpb::{LeaseCheckpoints, LeaseExpiry, command::Request},
 };
 use tokio::sync::watch;
 
@@ -30,6 +30,7 @@ const CHECKPOINT_COUNT_MAX: usize = 1000;
 ///
 /// A new leader gives every lease a fresh start of `election_timeout` plus its
 /// time to live, since it cannot know what was renewed with its predecessor.
+/// So does one that leads again, whether or not it noticed the leader between.
 pub(crate) async fn run(
     member_id: u64,
     lessor: Lessor,
@@ -39,42 +40,50 @@ pub(crate) async fn run(
     checkpoints: bool,
 ) {
     loop {
-        let leads = leader.borrow_and_update().leader == Some(member_id);
-        if leads && !lessor.is_leader() {
+        let LeaderView {
+            leader: now, term, ..
+        } = *leader.borrow_and_update();
+        let moved = leader.wait_for(|view| (view.leader, view.term) != (now, term));
+        let moved = if now == Some(member_id) {
             lessor.promote(Instant::now(), election_timeout);
-        } else if !leads && lessor.is_leader() {
-            lessor.demote();
-        }
-        if leads {
-            revoke_expired(&lessor, &proposer).await;
-            if checkpoints {
-                checkpoint_due(&lessor, &proposer).await;
-            }
-        }
-        let changed = if leads {
-            match tokio::time::timeout(LOOK_INTERVAL, leader.changed()).await {
-                Ok(changed) => changed,
-                Err(_elapsed) => Ok(()),
+            tokio::select! {
+                biased;
+                moved = moved => moved.is_ok(),
+                // Dropped half way where leadership ends: what it proposed
+                // counts in its own term only.
+                () = keep_time(&lessor, &proposer, term, checkpoints) => true,
             }
         } else {
-            leader.changed().await
+            lessor.demote();
+            moved.await.is_ok()
         };
-        if changed.is_err() {
+        if !moved {
             return;
         }
     }
 }
 
-async fn revoke_expired(lessor: &Lessor, proposer: &Proposer) {
+/// The leader's part in one term.
+async fn keep_time(lessor: &Lessor, proposer: &Proposer, term: u64, checkpoints: bool) {
+    loop {
+        revoke_expired(lessor, proposer, term).await;
+        if checkpoints {
+            checkpoint_due(lessor, proposer, term).await;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn revoke_expired(lessor: &Lessor, proposer: &Proposer, term: u64) {
     let expired = lessor.expired(Instant::now(), REVOKE_COUNT_MAX);
     stream::iter(expired)
-        .for_each_concurrent(IN_FLIGHT_COUNT_MAX, |id| revoke(proposer, id))
+        .for_each_concurrent(IN_FLIGHT_COUNT_MAX, |id| revoke(proposer, id, term))
         .await;
 }
 
-async fn revoke(proposer: &Proposer, id: i64) {
+async fn revoke(proposer: &Proposer, id: i64, term: u64) {
     match proposer
-        .propose(Request::LeaseRevoke(LeaseRevokeRequest { id }))
+        .propose(Request::LeaseExpiry(LeaseExpiry { id, term }))
         .await
     {
         Ok(_) => {}
@@ -87,7 +96,7 @@ async fn revoke(proposer: &Proposer, id: i64) {
     }
 }
 
-async fn checkpoint_due(lessor: &Lessor, proposer: &Proposer) {
+async fn checkpoint_due(lessor: &Lessor, proposer: &Proposer, term: u64) {
     let due = lessor.due_checkpoints(Instant::now(), CHECKPOINT_COUNT_MAX);
     if due.is_empty() {
         return;
@@ -99,8 +108,85 @@ async fn checkpoint_due(lessor: &Lessor, proposer: &Proposer) {
             remaining_ttl: due.remaining_ttl,
         })
         .collect();
-    let request = Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
+    let request = Request::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term });
     if let Err(error) = proposer.propose(request).await {
         tracing::warn!(%error, "failed to checkpoint leases");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoin_raft::EntryPool;
+
+    use super::*;
+    use crate::{
+        lease::Config,
+        proposal::{Limits, Registry},
+    };
+
+    const OWN: u64 = 7;
+
+    fn view(leader: u64, term: u64) -> LeaderView {
+        LeaderView {
+            leader: Some(leader),
+            term,
+            changed: None,
+        }
+    }
+
+    /// A proposer whose proposals never come to an end.
+    fn proposer(leader: watch::Receiver<LeaderView>) -> Proposer {
+        let limits = Limits {
+            request_bytes_max: 1 << 20,
+            timeout: Duration::from_secs(3600),
+            election_timeout: Duration::from_secs(1),
+        };
+        let pool = EntryPool::new(quoin_raft::Metrics::shared());
+        let propose =
+            std::sync::Arc::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+                Box::pin(std::future::pending())
+            });
+        let (proposer, task) = Proposer::new(Registry::new(OWN, 1), pool, propose, leader, limits);
+        tokio::spawn(task);
+        proposer
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let poll = async {
+            while !condition() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), poll)
+            .await
+            .expect("did not happen in time");
+    }
+
+    #[tokio::test]
+    async fn leading_again_starts_every_lease_afresh() {
+        let lessor = Lessor::new(Config::new(Duration::from_secs(1)));
+        lessor.grant(1, 1000).unwrap();
+        lessor.grant(2, 2).unwrap();
+        let (leader, leader_view) = watch::channel(view(OWN, 1));
+        let extend = Duration::from_secs(500);
+        let proposer = proposer(leader_view.clone());
+        tokio::spawn(run(
+            OWN,
+            lessor.clone(),
+            proposer,
+            leader_view,
+            extend,
+            false,
+        ));
+        let left = || lessor.remaining(1, Instant::now()).map(|left| left.seconds);
+        until(|| left().is_ok_and(|seconds| seconds > 1400)).await;
+        // Without what a new leader adds; and the other one is being revoked.
+        lessor.renew(1, Instant::now()).unwrap();
+        assert!(left().unwrap() <= 1000);
+        // Another leader came and went before anybody looked.
+        leader.send_replace(view(OWN, 3));
+        until(|| left().is_ok_and(|seconds| seconds > 1400)).await;
+        leader.send_replace(view(OWN + 1, 4));
+        until(|| !lessor.is_leader()).await;
     }
 }

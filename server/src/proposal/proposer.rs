@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
 pub(crate) struct LeaderView {
     /// The leader known to this member.
     pub(crate) leader: Option<u64>,
+    /// The term this member is in.
+    pub(crate) term: u64,
     /// When that was last different; `None` since the start.
     pub(crate) changed: Option<std::time::Instant>,
 }

@@ -9,14 +9,22 @@ use std::{sync::Arc, time::Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use prost::Message;
-use quoin_proto::etcdserverpb::{
-    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+use quoin_proto::{
+    etcdserverpb::{
+        LeaseCheckpoint, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest,
+        LeaseTimeToLiveResponse,
+    },
+    quoinpb::{LeaseCheckpoints, command::Request},
 };
-use tokio::{runtime::Handle, sync::oneshot};
+use quoin_raft::Leadership;
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
 
 use crate::{
     lease::{Lessor, RenewError},
-    proposal::ReadGate,
+    proposal::{Proposer, ReadGate},
 };
 
 /// Kind byte of a renewal.
@@ -76,8 +84,37 @@ impl LeaderCall {
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderCalls {
     lessor: Lessor,
-    gate: Arc<std::sync::OnceLock<ReadGate>>,
+    leading: Arc<std::sync::OnceLock<Leading>>,
     runtime: Handle,
+}
+
+/// What an answer needs beside the lessor.
+#[derive(Debug)]
+struct Leading {
+    gate: ReadGate,
+    leadership: watch::Receiver<Leadership>,
+    proposer: Proposer,
+}
+
+impl Leading {
+    /// The term in which this member leads.
+    fn term(&self) -> Result<u64, String> {
+        let now = *self.leadership.borrow();
+        now.is_leader
+            .then_some(now.term)
+            .ok_or_else(|| NOT_PRIMARY.to_owned())
+    }
+
+    /// Lets the log know that the lease has all its time again.
+    async fn clear_checkpoint(&self, id: i64, term: u64) -> Result<(), String> {
+        let checkpoints = vec![LeaseCheckpoint {
+            id,
+            remaining_ttl: 0,
+        }];
+        let request = Request::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term });
+        let cleared = self.proposer.propose(request).await;
+        cleared.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 impl LeaderCalls {
@@ -85,45 +122,68 @@ impl LeaderCalls {
     pub(crate) fn new(lessor: Lessor, runtime: Handle) -> Self {
         Self {
             lessor,
-            gate: Arc::default(),
+            leading: Arc::default(),
             runtime,
         }
     }
 
     /// Supplies the proof of leadership; calls before this are refused.
-    pub(crate) fn open(&self, gate: ReadGate) {
-        // A second call would bring the same gate.
-        let _ = self.gate.set(gate);
+    pub(crate) fn open(
+        &self,
+        gate: ReadGate,
+        leadership: watch::Receiver<Leadership>,
+        proposer: Proposer,
+    ) {
+        // A second call would bring the same parts.
+        let _ = self.leading.set(Leading {
+            gate,
+            leadership,
+            proposer,
+        });
     }
 
     async fn answer(&self, payload: Bytes) -> Result<Bytes, String> {
         let call = LeaderCall::decode(payload)?;
-        let gate = self.gate.get().ok_or_else(|| NOT_PRIMARY.to_owned())?;
+        let leading = self.leading.get().ok_or_else(|| NOT_PRIMARY.to_owned())?;
+        let term = leading.term()?;
         // A quorum confirms that this member still leads: a deposed leader
-        // must not promise time that its successor does not know of.
-        gate.pass().await.map_err(|error| error.to_string())?;
+        // must not promise time that its successor does not know of. The gate
+        // asks whoever leads, so it must have been this member all along.
+        let passed = leading.gate.pass().await;
+        passed.map_err(|error| error.to_string())?;
+        if leading.term()? != term {
+            return Err(NOT_PRIMARY.to_owned());
+        }
         Ok(match call {
-            LeaderCall::KeepAlive(request) => self.keep_alive(&request)?.encode_to_vec().into(),
+            LeaderCall::KeepAlive(request) => {
+                let (response, clears_checkpoint) = self.keep_alive(&request)?;
+                if clears_checkpoint {
+                    leading.clear_checkpoint(request.id, term).await?;
+                }
+                response.encode_to_vec().into()
+            }
             LeaderCall::TimeToLive(request) => self.time_to_live(&request)?.encode_to_vec().into(),
         })
     }
 
     /// TTL 0 tells that the lease does not exist. One that ran out and is not
     /// revoked yet is asked for again by the caller, until the outcome is clear.
+    /// Beside the response: whether a replicated remaining time is to be cleared.
     fn keep_alive(
         &self,
         request: &LeaseKeepAliveRequest,
-    ) -> Result<LeaseKeepAliveResponse, String> {
-        let ttl = match self.lessor.renew(request.id, Instant::now()) {
-            Ok(renewal) => renewal.ttl,
-            Err(RenewError::NotFound) => 0,
+    ) -> Result<(LeaseKeepAliveResponse, bool), String> {
+        let (ttl, clears_checkpoint) = match self.lessor.renew(request.id, Instant::now()) {
+            Ok(renewal) => (renewal.ttl, renewal.clears_checkpoint),
+            Err(RenewError::NotFound) => (0, false),
             Err(error) => return Err(error.to_string()),
         };
-        Ok(LeaseKeepAliveResponse {
+        let response = LeaseKeepAliveResponse {
             header: None,
             id: request.id,
             ttl,
-        })
+        };
+        Ok((response, clears_checkpoint))
     }
 
     /// TTL -1 tells that the lease does not exist.
@@ -177,7 +237,109 @@ impl quoin_raft::LeaderHandler for LeaderCalls {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use quoin_proto::quoinpb::Command;
+    use quoin_raft::EntryPool;
+
     use super::*;
+    use crate::{
+        lease::Config,
+        proposal::{
+            Applied, LeaderView, Limits, Outcome, Registry,
+            frame::{FrameError, FrameReader},
+        },
+    };
+
+    const LED: Leadership = Leadership {
+        leader: Some(1),
+        term: 5,
+        is_leader: true,
+    };
+
+    /// A leader with a lease of 100 s. Leadership is `after` once the quorum has
+    /// answered. Gives what is proposed.
+    fn leader(after: Leadership) -> (LeaderCalls, Arc<parking_lot::Mutex<Vec<Command>>>) {
+        let lessor = Lessor::new(Config::new(Duration::from_secs(1)));
+        lessor.grant(1, 100).unwrap();
+        lessor.promote(Instant::now(), Duration::ZERO);
+        let (leadership, now) = watch::channel(LED);
+        let leadership = Arc::new(leadership);
+        let read_index = Arc::new(
+            move || -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+                leadership.send_replace(after);
+                Box::pin(std::future::ready(Ok(1)))
+            },
+        );
+        let gate = ReadGate::new(read_index, Applied::new(1, 1));
+        let registry = Registry::new(1, 1);
+        let proposed = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let (log, completing) = (Arc::clone(&proposed), registry.clone());
+        let propose = Arc::new(
+            move |frame| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+                let reader = FrameReader::open(frame).unwrap();
+                let id = reader.id();
+                let commands: Result<Vec<_>, FrameError> = reader.collect();
+                log.lock().extend(commands.unwrap());
+                completing.complete(id, vec![Ok(Outcome::Done)]);
+                Box::pin(std::future::ready(Ok(())))
+            },
+        );
+        let limits = Limits {
+            request_bytes_max: 1 << 20,
+            timeout: Duration::from_secs(30),
+            election_timeout: Duration::from_secs(1),
+        };
+        let pool = EntryPool::new(quoin_raft::Metrics::shared());
+        let view = watch::channel(LeaderView::default()).1;
+        let (proposer, task) = Proposer::new(registry.clone(), pool, propose, view, limits);
+        tokio::spawn(task);
+        tokio::spawn(registry.fan_out());
+        let calls = LeaderCalls::new(lessor, Handle::current());
+        calls.open(gate, now, proposer);
+        (calls, proposed)
+    }
+
+    fn keep_alive() -> Bytes {
+        LeaderCall::KeepAlive(LeaseKeepAliveRequest { id: 1 }).encode()
+    }
+
+    #[tokio::test]
+    async fn only_who_leads_all_along_renews() {
+        let (calls, proposed) = leader(LED);
+        let reply = calls.answer(keep_alive()).await.unwrap();
+        assert_eq!(LeaseKeepAliveResponse::decode(reply).unwrap().ttl, 100);
+        assert!(proposed.lock().is_empty(), "renewal stays off the log");
+        let deposed = Leadership {
+            leader: Some(2),
+            term: 6,
+            is_leader: false,
+        };
+        let led_again = Leadership { term: 7, ..LED };
+        for after in [deposed, led_again] {
+            let (calls, _) = leader(after);
+            let refused = calls.answer(keep_alive()).await.unwrap_err();
+            assert_eq!(refused, NOT_PRIMARY);
+        }
+    }
+
+    #[tokio::test]
+    async fn renewing_a_lease_with_a_checkpoint_clears_it_through_the_log() {
+        let (calls, proposed) = leader(LED);
+        calls.lessor.checkpoint(1, 40).unwrap();
+        calls.answer(keep_alive()).await.unwrap();
+        let cleared = LeaseCheckpoint {
+            id: 1,
+            remaining_ttl: 0,
+        };
+        let expected = LeaseCheckpoints {
+            checkpoints: vec![cleared],
+            term: 5,
+        };
+        let expected = Some(Request::LeaseCheckpoint(expected));
+        let proposed: Vec<_> = proposed.lock().drain(..).map(|c| c.request).collect();
+        assert_eq!(proposed, vec![expected]);
+    }
 
     #[test]
     fn calls_read_back_as_written() {

@@ -38,7 +38,7 @@ fn bed(verdict: impl Fn(usize) -> Result<(), Refusal> + Send + Sync + 'static) -
     let registry = Registry::new(1, 10);
     let (leader, view) = watch::channel(LeaderView {
         leader: Some(1),
-        changed: None,
+        ..LeaderView::default()
     });
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let offers = AtomicUsize::new(0);
