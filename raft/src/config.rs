@@ -68,7 +68,9 @@ pub struct Config {
     pub kept_entries_count: u64,
     /// Bytes of entries kept below a checkpoint; the smaller bound wins.
     pub kept_bytes_max: u64,
-    /// Bytes of recent entries held in memory for apply and replication.
+    /// Bytes of recent entries held in memory for apply and replication. Their
+    /// buffers are used again only once they leave, so more is not better; a
+    /// follower that is further behind is served from the log files.
     pub cache_bytes_max: usize,
     /// The write-ahead log.
     pub wal: WalConfig,
@@ -87,7 +89,7 @@ impl Config {
             snapshot_count: 10_000,
             kept_entries_count: 5_000,
             kept_bytes_max: 256 << 20,
-            cache_bytes_max: 32 << 20,
+            cache_bytes_max: 4 << 20,
             wal,
         }
     }

@@ -78,7 +78,6 @@ enum End {
 }
 
 fn run(config: ServerConfig, environment: &[(String, String)]) -> Result<End, String> {
-    process::use_small_pages();
     process::raise_limit().map_err(|error| error.to_string())?;
     process::announce(&config)
         .map_err(|error| format!("failed to list data directory: {error}"))?;

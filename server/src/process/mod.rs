@@ -4,12 +4,10 @@
 
 mod announce;
 mod descriptors;
-mod memory;
 mod readiness;
 mod signals;
 
 pub use announce::announce;
 pub use descriptors::{DescriptorsError, raise_limit};
-pub use memory::use_small_pages;
 pub use readiness::notify_ready;
 pub use signals::{Signals, TerminationSignal};
