@@ -8,6 +8,7 @@ mod catch_up;
 mod corruption;
 mod crash;
 mod leaks;
+mod metrics;
 mod quorum;
 mod replication;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! Takes committed entries, carries their commands out, tells who waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use quoin_proto::{
     etcdserverpb::{
@@ -13,7 +13,11 @@ use quoin_proto::{
 };
 use quoin_raft::{Committed, LogId, Payload, StateMachineError};
 
-use super::{CompactionWatch, kv, snapshot, txn};
+use super::{
+    CompactionWatch, kv, snapshot,
+    tally::{Stopwatch, Tally},
+    txn,
+};
 use crate::{
     alarm::{self, Alarms},
     backend::{Backend, Table},
@@ -45,6 +49,8 @@ pub(crate) struct Parts {
     /// `--quota-backend-bytes` resolved; decides answers and alarms only.
     pub(crate) quota_bytes: Option<u64>,
     pub(crate) metrics: Arc<Metrics>,
+    /// `--warning-apply-duration`.
+    pub(crate) warn_apply_above: Duration,
 }
 
 /// Implements the state machine of this member.
@@ -65,6 +71,8 @@ pub(super) struct EntryContext<'a> {
     pub(super) reply: bool,
     /// Somebody here waits, and this member is over its quota.
     full: bool,
+    /// Operations so far.
+    pub(super) tally: Tally,
 }
 
 impl EntryContext<'_> {
@@ -80,6 +88,7 @@ impl EntryContext<'_> {
     /// Ends one request: its changes get their revision and their leases.
     pub(super) fn end(&mut self, lessor: &Lessor) -> i64 {
         let commit = self.tx.end();
+        self.tally.end_request();
         if !commit.events.is_empty() {
             lessor.track(&commit.events);
             self.commits.push((commit.revision, commit.events.into()));
@@ -112,10 +121,20 @@ impl Applier {
                     commits: Vec::new(),
                     reply,
                     full: reply && self.is_full(),
+                    tally: Tally::default(),
                 };
+                let mut stopwatch = Stopwatch::start(self.parts.warn_apply_above);
                 let mut replies = Vec::new();
                 for command in reader {
-                    let outcome = self.apply_command(&mut context, command.map_err(at(index))?);
+                    let Command { request } = command.map_err(at(index))?;
+                    let outcome = match &request {
+                        Some(request) => {
+                            let outcome = self.apply_command(&mut context, request);
+                            stopwatch.lap(&self.parts.metrics, request, &outcome);
+                            outcome
+                        }
+                        None => Err(ApplyError::Unknown),
+                    };
                     if let Err(ApplyError::Store { reason }) = &outcome {
                         return Err(StateMachineError::new(format!(
                             "log entry {index}: {reason}"
@@ -125,6 +144,7 @@ impl Applier {
                         replies.push(outcome);
                     }
                 }
+                context.tally.add_to(&self.parts.metrics.mvcc);
                 commits = context.commits;
                 batch = reply.then_some((id, replies));
             }
@@ -160,39 +180,36 @@ impl Applier {
         }
     }
 
-    fn apply_command(&self, context: &mut EntryContext<'_>, command: Command) -> Reply {
-        let Some(request) = command.request else {
-            return Err(ApplyError::Unknown);
-        };
-        self.refuse_under_alarm(&request)?;
+    fn apply_command(&self, context: &mut EntryContext<'_>, request: &Request) -> Reply {
+        self.refuse_under_alarm(request)?;
         let parts = &self.parts;
         match request {
             Request::Put(put) => {
-                let outcome = kv::put(context, &parts.lessor, &put).map(Outcome::Put);
+                let outcome = kv::put(context, &parts.lessor, put).map(Outcome::Put);
                 over_quota(context, outcome)
             }
             Request::DeleteRange(delete) => {
-                kv::delete_range(context, &parts.lessor, &delete).map(Outcome::DeleteRange)
+                kv::delete_range(context, &parts.lessor, delete).map(Outcome::DeleteRange)
             }
             Request::Txn(request) => {
-                let outcome = txn::apply(context, &parts.lessor, &request).map(Outcome::Txn);
-                if puts_something(&request) {
+                let outcome = txn::apply(context, &parts.lessor, request).map(Outcome::Txn);
+                if puts_something(request) {
                     over_quota(context, outcome)
                 } else {
                     outcome
                 }
             }
-            Request::Compaction(request) => Self::compact(context, &request),
+            Request::Compaction(request) => Self::compact(context, request),
             Request::LeaseGrant(request) => {
-                let outcome = self.grant(context, &request);
+                let outcome = self.grant(context, request);
                 over_quota(context, outcome)
             }
             Request::LeaseRevoke(request) => self.revoke(context, request.id),
-            Request::LeaseExpiry(request) => self.expire(context, &request),
-            Request::LeaseCheckpoint(request) => self.checkpoint_leases(context, &request),
-            Request::Alarm(request) => self.alarm(context, &request),
-            Request::MemberAttributes(attributes) => self.publish(context, attributes),
-            Request::ClusterVersion(version) => self.decide_version(context, version),
+            Request::LeaseExpiry(request) => self.expire(context, request),
+            Request::LeaseCheckpoint(request) => self.checkpoint_leases(context, request),
+            Request::Alarm(request) => self.alarm(context, request),
+            Request::MemberAttributes(attributes) => self.publish(context, attributes.clone()),
+            Request::ClusterVersion(version) => self.decide_version(context, version.clone()),
         }
     }
 
@@ -231,6 +248,8 @@ impl Applier {
 
     fn compact(context: &mut EntryContext<'_>, request: &CompactionRequest) -> Reply {
         context.tx.compact(request.revision).map_err(kv::refused)?;
+        context.tally.ranges += 1;
+        context.tally.end_request();
         Ok(Outcome::Compaction {
             revision: context.tx.current(),
         })
@@ -244,6 +263,10 @@ impl Applier {
             _ => ApplyError::Unknown,
         })?;
         write_lease_row(context, &granted.row);
+        let metrics = &self.parts.metrics.lease;
+        metrics.granted_total.inc();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are floats")]
+        metrics.ttl_seconds.observe(granted.ttl as f64);
         let revision = context.tx.current();
         Ok(Outcome::LeaseGrant {
             id: request.id,
@@ -269,6 +292,7 @@ impl Applier {
             kv::delete_key(context, key)?;
         }
         write_lease_row(context, &revoked.row);
+        self.parts.metrics.lease.revoked_total.inc();
         Ok(Outcome::LeaseRevoke {
             revision: context.end(lessor),
         })

@@ -4,11 +4,17 @@
 //! What that leaves behind is removed here, beside the writes, with a pause
 //! between steps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::sync::watch;
 
-use crate::mvcc::{CompactionProgress, Store};
+use crate::{
+    mvcc::{CompactionProgress, Store},
+    telemetry::metrics::{Metrics, MvccMetrics},
+};
 
 /// Tells the background task what is scheduled and waiters what is done.
 /// Cheap to clone.
@@ -67,22 +73,38 @@ pub(crate) struct Pace {
 }
 
 /// Carries compactions out as they are scheduled, until dropped.
-pub(crate) async fn run_compactions(store: Store, watch: CompactionWatch, pace: Pace) {
+pub(crate) async fn run_compactions(
+    store: Store,
+    watch: CompactionWatch,
+    pace: Pace,
+    metrics: Arc<Metrics>,
+) {
     let mut scheduled = watch.scheduled.subscribe();
     loop {
         let revision = *scheduled.borrow_and_update();
-        carry_out(&store, pace).await;
+        carry_out(&store, pace, &metrics.mvcc).await;
         watch.finished.send_replace(revision);
         // The sender lives in `watch`, so the channel cannot close meanwhile.
         let _ = scheduled.changed().await;
     }
 }
 
-async fn carry_out(store: &Store, pace: Pace) {
+async fn carry_out(store: &Store, pace: Pace, metrics: &MvccMetrics) {
     let started = std::time::Instant::now();
     let mut removed = 0_usize;
     loop {
-        match store.compaction_step(pace.keys_max) {
+        let step = std::time::Instant::now();
+        let progress = store.compaction_step(pace.keys_max);
+        if let CompactionProgress::Working { removed_count }
+        | CompactionProgress::Finished { removed_count, .. } = progress
+        {
+            metrics
+                .db_compaction_keys_total
+                .inc_by(removed_count as u64);
+            let pause = &metrics.db_compaction_pause_duration_milliseconds;
+            pause.observe(step.elapsed().as_secs_f64() * 1e3);
+        }
+        match progress {
             CompactionProgress::Idle => return,
             CompactionProgress::Waiting => tokio::time::sleep(pace.pause).await,
             CompactionProgress::Working { removed_count } => {
@@ -94,6 +116,11 @@ async fn carry_out(store: &Store, pace: Pace) {
                 removed_count,
             } => {
                 removed += removed_count;
+                let total = &metrics.db_compaction_total_duration_milliseconds;
+                total.observe(started.elapsed().as_secs_f64() * 1e3);
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let now = now.unwrap_or_default().as_secs_f64();
+                metrics.db_compaction_last.set(now.trunc());
                 tracing::info!(
                     compact_revision,
                     took = ?started.elapsed(),

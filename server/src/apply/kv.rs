@@ -38,7 +38,7 @@ pub(super) fn put(
 /// What must hold before a put: the lease exists, and so does the key where
 /// the put keeps something of it.
 pub(super) fn check_put(
-    context: &EntryContext<'_>,
+    context: &mut EntryContext<'_>,
     lessor: &Lessor,
     request: &PutRequest,
 ) -> Result<(), ApplyError> {
@@ -46,6 +46,7 @@ pub(super) fn check_put(
         return Err(ApplyError::LeaseNotFound);
     }
     let keeps = request.ignore_value || request.ignore_lease;
+    context.tally.ranges += u64::from(keeps);
     if keeps
         && context
             .tx
@@ -74,6 +75,7 @@ pub(super) fn put_one(
             lease = kept.lease();
         }
     }
+    context.tally.put(request, &value);
     let previous = context.previous(request.prev_kv);
     let prev_kv = context
         .tx
@@ -102,6 +104,8 @@ pub(super) fn delete_some(
     request: &DeleteRangeRequest,
 ) -> Result<raw::DeleteRangeResponse, ApplyError> {
     let range = KeyRange::new(request.key.clone(), request.range_end.clone());
+    context.tally.deletes += 1;
+    context.tally.ranges += u64::from(request.prev_kv);
     let previous = context.previous(request.prev_kv);
     let deleted = context.tx.delete_range(&range, previous).map_err(refused)?;
     Ok(raw::DeleteRangeResponse {
@@ -113,6 +117,7 @@ pub(super) fn delete_some(
 
 /// Deletes one key of a revoked lease; the request goes on.
 pub(super) fn delete_key(context: &mut EntryContext<'_>, key: Bytes) -> Result<(), ApplyError> {
+    context.tally.deletes += 1;
     let range = KeyRange::new(key, Bytes::new());
     context
         .tx

@@ -11,6 +11,7 @@ mod compaction;
 mod kv;
 mod query;
 mod snapshot;
+mod tally;
 mod txn;
 
 pub(crate) use applier::{Applier, Parts};
@@ -18,6 +19,7 @@ pub(crate) use compaction::{CompactionWatch, Pace, run_compactions};
 pub(crate) use query::range_query;
 pub use snapshot::SmallStateError;
 pub(crate) use snapshot::reload_small_state;
+pub(crate) use tally::Tally;
 pub(crate) use txn::read_only_txn;
 
 #[cfg(test)]

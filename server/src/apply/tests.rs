@@ -57,6 +57,7 @@ impl Bed {
         let lessor = Lessor::new(lease::Config::new(std::time::Duration::from_secs(1)));
         let compaction = CompactionWatch::new(store.compact_revision());
         let applier = Applier::new(Parts {
+            warn_apply_above: std::time::Duration::from_secs(1),
             cluster_id: 1,
             member_id: 2,
             hub: Hub::new(Arc::new(store.clone()), watch::Config::new(1 << 20)),

@@ -21,6 +21,7 @@ use super::{
     applier::EntryContext,
     kv::{self, refused, revision_only},
     query::range_query,
+    tally::Tally,
 };
 use crate::{
     base::key_range::KeyRange,
@@ -91,6 +92,8 @@ impl View for ReadTransaction {
 struct Path {
     taken: Vec<bool>,
     next: usize,
+    /// Comparisons met.
+    compares: u64,
 }
 
 impl Path {
@@ -98,6 +101,7 @@ impl Path {
         let mut path = Self {
             taken: Vec::with_capacity(1),
             next: 0,
+            compares: 0,
         };
         path.extend(view, request)?;
         Ok(path)
@@ -105,6 +109,7 @@ impl Path {
 
     fn extend(&mut self, view: &impl View, request: &TxnRequest) -> Result<(), ApplyError> {
         let mut holds = true;
+        self.compares += request.compare.len() as u64;
         for compare in &request.compare {
             holds = holds && compare_holds(view, compare)?;
         }
@@ -144,6 +149,7 @@ pub(super) fn apply(
 ) -> Result<raw::TxnResponse, ApplyError> {
     let mut path = Path::choose(&*context.tx, request)?;
     check(context, lessor, request, &mut path)?;
+    context.tally.ranges += path.compares;
     path.rewind();
     let mut response = carry_out(context, request, &mut path)?;
     response.header = revision_only(context.end(lessor));
@@ -158,8 +164,12 @@ pub(super) fn apply(
 pub(crate) fn read_only_txn(
     view: &ReadTransaction,
     request: &TxnRequest,
+    tally: &mut Tally,
 ) -> Result<raw::TxnResponse, ApplyError> {
-    let succeeded = Path::choose(view, request)?.next();
+    let mut path = Path::choose(view, request)?;
+    let succeeded = path.next();
+    tally.ranges += path.compares + branch(request, succeeded).len() as u64;
+    tally.end_request();
     let mut responses = Vec::new();
     for operation in branch(request, succeeded) {
         let Some(Request::RequestRange(range)) = &operation.request else {
@@ -179,7 +189,7 @@ pub(crate) fn read_only_txn(
 }
 
 fn check(
-    context: &EntryContext<'_>,
+    context: &mut EntryContext<'_>,
     lessor: &Lessor,
     request: &TxnRequest,
     path: &mut Path,
@@ -235,6 +245,9 @@ fn carry_out_one(
     operation: &RequestOp,
     path: &mut Path,
 ) -> Result<Response, ApplyError> {
+    if let Some(Request::RequestRange(_)) = &operation.request {
+        context.tally.ranges += 1;
+    }
     Ok(match &operation.request {
         Some(Request::RequestRange(_)) if !context.reply => {
             // Nobody waits here, and a range changes nothing.

@@ -186,7 +186,11 @@ impl Checkpointer {
                     source: source.into(),
                 })?;
         }
+        let started = std::time::Instant::now();
         cold.engine()?.commit(&meta.encode())?;
+        if let Some(durations) = &self.shared.config.commit_durations {
+            durations.observe(started.elapsed().as_secs_f64());
+        }
         if !self.is_current && !self.shared.opener.is_volatile() {
             let engine = self.shared.opener.name().to_owned();
             let current = Current {

@@ -36,6 +36,8 @@ pub struct Config {
     pub checkpoint_bytes: usize,
     /// Longest time a change stays out of the engine.
     pub checkpoint_interval: Duration,
+    /// Where the time of each engine commit is noted, if anywhere.
+    pub commit_durations: Option<prometheus::Histogram>,
 }
 
 impl Config {
@@ -50,6 +52,7 @@ impl Config {
             engine_cache_bytes_max: ENGINE_CACHE_BYTES_MAX,
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_interval: CHECKPOINT_INTERVAL,
+            commit_durations: None,
         }
     }
 }

@@ -53,10 +53,27 @@ fn raft_gauges(metrics: &Metrics, context: &Context, registry: &Registry) {
         server
             .leader_changes_total
             .inc_by(changes.saturating_sub(seen));
+        let failures = context.node.metrics().heartbeat_failures.value();
+        let counted = server.heartbeat_send_failures_total.get();
+        server
+            .heartbeat_send_failures_total
+            .inc_by(failures.saturating_sub(counted));
+        known_peers(metrics, &context);
         if let Some(version) = context.cluster.version() {
             server.set_cluster_version(version.rsplit_once('.').map_or(&*version, |v| v.0));
         }
     });
+}
+
+/// The members of the cluster, this one among them.
+fn known_peers(metrics: &Metrics, context: &Context) {
+    let known = &metrics.network.known_peers;
+    known.reset();
+    let local = format!("{:x}", context.header.member_id);
+    for member in context.node.membership() {
+        let remote = format!("{:x}", member.id);
+        known.with_label_values(&[&local, &remote]).set(1);
+    }
 }
 
 fn store_gauges(metrics: &Metrics, context: &Context, hub: &Hub) {

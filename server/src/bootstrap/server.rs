@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use quoin_proto::quoinpb::MemberAttributes;
@@ -109,7 +109,12 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
     let identity = Identity::open(&config)?;
     let raft_config = raft_config(&config, &identity);
     let log_store = LogStore::open(&raft_config)?;
-    let stores = stores::open(&config, &identity, log_store.durable())?;
+    let stores = stores::open(
+        &config,
+        &identity,
+        log_store.durable(),
+        metrics.disk.backend_commit_duration_seconds.clone(),
+    )?;
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
     let BoundListeners {
         peer,
@@ -117,7 +122,7 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
         metrics: metrics_listeners,
     } = listeners;
     let handler = Arc::new(plan.leader_calls.clone());
-    let applier = plan.applier(&stores);
+    let applier = plan.applier(&config, &stores);
     let node = Node::start(raft_config, log_store, applier, peer, handler).await?;
     let server = plan.assemble(&config, stores, node, client);
     server.serve_metrics(metrics_listeners)?;
@@ -188,13 +193,14 @@ impl Plan {
             leader_calls: LeaderCalls::new(
                 stores.lessor.clone(),
                 tokio::runtime::Handle::current(),
+                Arc::clone(&metrics),
             ),
             quota_bytes: (config.quota != Quota::Disabled).then(|| config.quota.bytes_max()),
             metrics,
         }
     }
 
-    fn applier(&self, stores: &Stores) -> Applier {
+    fn applier(&self, config: &ServerConfig, stores: &Stores) -> Applier {
         Applier::new(Parts {
             cluster_id: self.identity.cluster_id,
             member_id: self.identity.member_id,
@@ -209,6 +215,7 @@ impl Plan {
             compaction: self.compaction.clone(),
             quota_bytes: self.quota_bytes,
             metrics: Arc::clone(&self.metrics),
+            warn_apply_above: config.warning_apply_duration,
         })
     }
 
@@ -328,11 +335,16 @@ impl Plan {
             cluster: stores.cluster.clone(),
             alarms: stores.alarms.clone(),
             proposer,
-            gate: ReadGate::new(read_index_fn(node.clone()), self.applied.clone()),
+            gate: ReadGate::new(
+                read_index_fn(node.clone(), Arc::clone(&self.metrics)),
+                self.applied.clone(),
+            ),
             node: node.clone(),
             leader,
             compaction: self.compaction.clone(),
             lease_ids: Arc::new(LeaseIds::new(self.identity.member_id, SystemTime::now())),
+            metrics: Arc::clone(&self.metrics),
+            warn_apply_above: config.warning_apply_duration,
         }
     }
 }
@@ -358,13 +370,25 @@ fn propose_fn(node: Node, backend: crate::backend::Backend) -> crate::proposal::
     })
 }
 
-fn read_index_fn(node: Node) -> crate::proposal::ReadIndexFn {
+/// Rounds longer than this count as slow. Source: etcd 3.7, which then asks
+/// the leader again.
+const SLOW_READ_INDEX: Duration = Duration::from_millis(500);
+
+fn read_index_fn(node: Node, metrics: Arc<Metrics>) -> crate::proposal::ReadIndexFn {
     Arc::new(move || {
-        let node = node.clone();
+        let (node, metrics) = (node.clone(), Arc::clone(&metrics));
         Box::pin(async move {
-            node.read_index().await.map_err(|error| match error {
-                ReadIndexError::Stopped => ReadError::Stopped,
-                _ => ReadError::LeaderChanged,
+            let started = Instant::now();
+            let result = node.read_index().await;
+            if started.elapsed() > SLOW_READ_INDEX {
+                metrics.server.slow_read_indexes_total.inc();
+            }
+            result.map_err(|error| {
+                metrics.server.read_indexes_failed_total.inc();
+                match error {
+                    ReadIndexError::Stopped => ReadError::Stopped,
+                    _ => ReadError::LeaderChanged,
+                }
             })
         })
     })
@@ -384,7 +408,12 @@ fn spawn_duties(
         keys_max: config.compaction_batch_limit,
         pause: config.compaction_sleep_interval,
     };
-    let compactions = run_compactions(context.store.clone(), context.compaction.clone(), pace);
+    let compactions = run_compactions(
+        context.store.clone(),
+        context.compaction.clone(),
+        pace,
+        Arc::clone(&context.metrics),
+    );
     let backend = context.backend.clone();
     tasks.spawn_until_stopped("compaction", async move {
         tokio::select! {
@@ -405,6 +434,7 @@ fn spawn_duties(
             config
                 .feature_gates
                 .is_enabled(FeatureGate::LeaseCheckpoint),
+            Arc::clone(&context.metrics),
         ),
     );
     tasks.spawn_until_stopped(

@@ -37,6 +37,7 @@ pub(super) fn open(
     config: &ServerConfig,
     identity: &Identity,
     durable: quoin_raft::Durable,
+    commit_durations: prometheus::Histogram,
 ) -> Result<Stores, StartError> {
     let directory = config.member_directory().join("backend");
     let engine = match config.backend.engine {
@@ -49,6 +50,7 @@ pub(super) fn open(
         member_id: identity.member_id,
     };
     let mut settings = backend::Config::new(directory, engine, owner);
+    settings.commit_durations = Some(commit_durations);
     settings.hot_bytes_max = size(config.backend.hot_bytes_max);
     settings.block_cache_bytes_max = size(config.backend.cache_bytes_max);
     let backend = Backend::open(settings, Arc::new(LogDurability(durable)))?;

@@ -3,7 +3,10 @@
 //! Source: etcd 3.7: expired leases are looked for every 500 ms, at most 500
 //! per look, 16 revocations in flight; checkpoints every five minutes.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream};
 use quoin_proto::{
@@ -15,6 +18,7 @@ use tokio::sync::watch;
 use crate::{
     lease::Lessor,
     proposal::{ApplyError, LeaderView, ProposalError, Proposer},
+    telemetry::metrics::Metrics,
 };
 
 /// Pause between two looks for expired leases.
@@ -38,6 +42,7 @@ pub(crate) async fn run(
     mut leader: watch::Receiver<LeaderView>,
     election_timeout: Duration,
     checkpoints: bool,
+    metrics: Arc<Metrics>,
 ) {
     loop {
         let LeaderView {
@@ -51,7 +56,7 @@ pub(crate) async fn run(
                 moved = moved => moved.is_ok(),
                 // Dropped half way where leadership ends: what it proposed
                 // counts in its own term only.
-                () = keep_time(&lessor, &proposer, term, checkpoints) => true,
+                () = keep_time(&lessor, &proposer, term, checkpoints, &metrics) => true,
             }
         } else {
             lessor.demote();
@@ -64,9 +69,15 @@ pub(crate) async fn run(
 }
 
 /// The leader's part in one term.
-async fn keep_time(lessor: &Lessor, proposer: &Proposer, term: u64, checkpoints: bool) {
+async fn keep_time(
+    lessor: &Lessor,
+    proposer: &Proposer,
+    term: u64,
+    checkpoints: bool,
+    metrics: &Metrics,
+) {
     loop {
-        revoke_expired(lessor, proposer, term).await;
+        revoke_expired(lessor, proposer, term, metrics).await;
         if checkpoints {
             checkpoint_due(lessor, proposer, term).await;
         }
@@ -74,19 +85,21 @@ async fn keep_time(lessor: &Lessor, proposer: &Proposer, term: u64, checkpoints:
     }
 }
 
-async fn revoke_expired(lessor: &Lessor, proposer: &Proposer, term: u64) {
+async fn revoke_expired(lessor: &Lessor, proposer: &Proposer, term: u64, metrics: &Metrics) {
     let expired = lessor.expired(Instant::now(), REVOKE_COUNT_MAX);
     stream::iter(expired)
-        .for_each_concurrent(IN_FLIGHT_COUNT_MAX, |id| revoke(proposer, id, term))
+        .for_each_concurrent(IN_FLIGHT_COUNT_MAX, |id| {
+            revoke(proposer, id, term, metrics)
+        })
         .await;
 }
 
-async fn revoke(proposer: &Proposer, id: i64, term: u64) {
+async fn revoke(proposer: &Proposer, id: i64, term: u64, metrics: &Metrics) {
     match proposer
         .propose(Request::LeaseExpiry(LeaseExpiry { id, term }))
         .await
     {
-        Ok(_) => {}
+        Ok(_) => metrics.lease.expired_total.inc(),
         // Its client was quicker.
         Err(ProposalError::Apply(ApplyError::LeaseNotFound)) => {}
         Err(error) => {
@@ -142,10 +155,9 @@ mod tests {
             election_timeout: Duration::from_secs(1),
         };
         let pool = EntryPool::new(quoin_raft::Metrics::shared());
-        let propose =
-            std::sync::Arc::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
-                Box::pin(std::future::pending())
-            });
+        let propose = Arc::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+            Box::pin(std::future::pending())
+        });
         let (proposer, task) = Proposer::new(Registry::new(OWN, 1), pool, propose, leader, limits);
         tokio::spawn(task);
         proposer
@@ -177,6 +189,7 @@ mod tests {
             leader_view,
             extend,
             false,
+            Arc::new(Metrics::new(false).unwrap()),
         ));
         let left = || lessor.remaining(1, Instant::now()).map(|left| left.seconds);
         until(|| left().is_ok_and(|seconds| seconds > 1400)).await;

@@ -9,7 +9,7 @@ use quoin_proto::{
 };
 use quoin_raft::Node;
 use tokio::{sync::watch, time::Instant};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{HeaderSource, LeaseIds, leader_calls::LeaderCall, status};
 use crate::{
@@ -19,7 +19,8 @@ use crate::{
     cluster::Cluster,
     lease::Lessor,
     mvcc::Store,
-    proposal::{LeaderView, Outcome, Proposer, ReadGate},
+    proposal::{LeaderView, Outcome, ProposalError, Proposer, ReadGate},
+    telemetry::metrics::{Metrics, OutcomeDurations},
 };
 
 /// Pause before a member looks for the leader again. Source: etcd 3.7.
@@ -54,6 +55,9 @@ pub(crate) struct Context {
     pub(crate) leader: watch::Receiver<LeaderView>,
     pub(crate) compaction: CompactionWatch,
     pub(crate) lease_ids: Arc<LeaseIds>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// `--warning-apply-duration`, which covers reads as well.
+    pub(crate) warn_apply_above: Duration,
 }
 
 impl Context {
@@ -73,10 +77,33 @@ impl Context {
     /// # Errors
     /// See [`crate::proposal::ProposalError`].
     pub(crate) async fn propose(&self, request: CommandRequest) -> Result<Outcome, Status> {
-        self.proposer
-            .propose(request)
-            .await
-            .map_err(|error| status::proposal(&error))
+        self.proposer.propose(request).await.map_err(|error| {
+            if matches!(
+                error,
+                ProposalError::NoLeader | ProposalError::TimedOut { .. }
+            ) {
+                self.metrics.server.proposals_failed_total.inc();
+            }
+            status::proposal(&error)
+        })
+    }
+
+    /// Sends a command through the log and notes how long its client waited.
+    /// A refusal at apply counts as success. Source: etcd 3.7.
+    ///
+    /// # Errors
+    /// As [`Self::propose`].
+    pub(crate) async fn propose_timed(
+        &self,
+        request: CommandRequest,
+        durations: &OutcomeDurations,
+    ) -> Result<Outcome, Status> {
+        let started = Instant::now();
+        let result = self.propose(request).await;
+        let unanswered =
+            |status: &Status| matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+        durations.observe(!result.as_ref().is_err_and(unanswered), started.elapsed());
+        result
     }
 
     /// Refuses what would go over the quota, and raises the alarm.

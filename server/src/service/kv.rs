@@ -1,5 +1,7 @@
 //! `etcdserverpb.KV`: ranges, puts, deletions, transactions, compaction.
 
+use std::time::Instant;
+
 use quoin_proto::{
     etcdserverpb::{
         CompactionRequest, CompactionResponse, DeleteRangeRequest, PutRequest, RangeRequest,
@@ -16,7 +18,12 @@ use super::{
     range_stream::{self, RangeStream},
     status, validate,
 };
-use crate::{apply, proposal::Outcome};
+use crate::{
+    apply::{self, Tally},
+    mvcc::RangeResult,
+    proposal::Outcome,
+    telemetry::metrics::RequestDurations,
+};
 
 /// Reads locally, once linearizable; writes through the log.
 #[derive(Debug)]
@@ -30,13 +37,54 @@ impl KvService {
         Self { context }
     }
 
+    /// Reads a validated range, and warns if that was slow.
+    async fn read_range(
+        &self,
+        request: &RangeRequest,
+        started: Instant,
+    ) -> Result<RangeResult, Status> {
+        if !request.serializable {
+            self.context.linearize().await?;
+        }
+        let reading = Instant::now();
+        let result = self
+            .context
+            .store
+            .read()
+            .range(&apply::range_query(request));
+        let metrics = &self.context.metrics;
+        metrics.mvcc.range_total.inc();
+        metrics
+            .server
+            .range_duration
+            .observe(result.is_ok(), reading.elapsed());
+        let (took, expected) = (started.elapsed(), self.context.warn_apply_above);
+        if took > expected {
+            metrics.server.slow_apply_total.inc();
+            tracing::warn!(
+                ?took,
+                "expected-duration" = ?expected,
+                prefix = "read-only range ",
+                request = %format_args!("key:\"{}\"", request.key.escape_ascii()),
+                "apply request took too long"
+            );
+        }
+        result.map_err(|error| status::mvcc(&error))
+    }
+
+    fn durations(&self) -> &RequestDurations {
+        &self.context.metrics.server.request_durations
+    }
+
     /// A transaction that only reads is not replicated.
     async fn read_only_txn(&self, request: &TxnRequest) -> Result<raw::TxnResponse, Status> {
         if !validate::is_serializable(request) {
             self.context.linearize().await?;
         }
-        let mut response = apply::read_only_txn(&self.context.store.read(), request)
-            .map_err(|error| status::apply(&error))?;
+        let mut tally = Tally::default();
+        let result = apply::read_only_txn(&self.context.store.read(), request, &mut tally);
+        tally.add_to(&self.context.metrics.mvcc);
+        let mut response = result.map_err(|error| status::apply(&error))?;
         self.context.header.complete(&mut response.header);
         Ok(response)
     }
@@ -50,13 +98,11 @@ impl Kv for KvService {
     ) -> Result<Response<raw::RangeResponse>, Status> {
         let request = request.into_inner();
         validate::range(&request)?;
-        if !request.serializable {
-            self.context.linearize().await?;
-        }
-        let read = self.context.store.read();
-        let result = read
-            .range(&apply::range_query(&request))
-            .map_err(|error| status::mvcc(&error))?;
+        let started = Instant::now();
+        let result = self.read_range(&request, started).await;
+        let durations = &self.context.metrics.server.request_durations;
+        durations.range.observe(result.is_ok(), started.elapsed());
+        let result = result?;
         let header = Some(self.context.header.with_revision(result.revision));
         Ok(Response::new(raw::RangeResponse {
             header,
@@ -90,7 +136,12 @@ impl Kv for KvService {
         let request = request.into_inner();
         validate::put(&request)?;
         self.context.check_quota(quota::put_cost(&request)).await?;
-        match self.context.propose(CommandRequest::Put(request)).await? {
+        let durations = &self.durations().put;
+        match self
+            .context
+            .propose_timed(CommandRequest::Put(request), durations)
+            .await?
+        {
             Outcome::Put(response) => Ok(Response::new(response)),
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -104,7 +155,10 @@ impl Kv for KvService {
         validate::delete_range(&request)?;
         match self
             .context
-            .propose(CommandRequest::DeleteRange(request))
+            .propose_timed(
+                CommandRequest::DeleteRange(request),
+                &self.durations().delete_range,
+            )
             .await?
         {
             Outcome::DeleteRange(response) => Ok(Response::new(response)),
@@ -119,10 +173,19 @@ impl Kv for KvService {
         let request = request.into_inner();
         validate::txn(&request, self.context.limits.txn_operations_max)?;
         if validate::is_read_only(&request) {
-            return self.read_only_txn(&request).await.map(Response::new);
+            let started = Instant::now();
+            let result = self.read_only_txn(&request).await;
+            let durations = &self.durations().read_only_txn;
+            durations.observe(result.is_ok(), started.elapsed());
+            return result.map(Response::new);
         }
         self.context.check_quota(quota::txn_cost(&request)).await?;
-        match self.context.propose(CommandRequest::Txn(request)).await? {
+        let durations = &self.durations().txn;
+        match self
+            .context
+            .propose_timed(CommandRequest::Txn(request), durations)
+            .await?
+        {
             Outcome::Txn(response) => Ok(Response::new(response)),
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -136,7 +199,10 @@ impl Kv for KvService {
         let (physical, until) = (request.physical, request.revision);
         match self
             .context
-            .propose(CommandRequest::Compaction(request))
+            .propose_timed(
+                CommandRequest::Compaction(request),
+                &self.durations().compaction,
+            )
             .await?
         {
             Outcome::Compaction { revision } => {

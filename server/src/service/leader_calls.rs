@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     lease::{Lessor, RenewError},
     proposal::{Proposer, ReadGate},
+    telemetry::metrics::Metrics,
 };
 
 /// Kind byte of a renewal.
@@ -86,6 +87,7 @@ pub(crate) struct LeaderCalls {
     lessor: Lessor,
     leading: Arc<std::sync::OnceLock<Leading>>,
     runtime: Handle,
+    metrics: Arc<Metrics>,
 }
 
 /// What an answer needs beside the lessor.
@@ -119,11 +121,12 @@ impl Leading {
 
 impl LeaderCalls {
     /// Answers from `lessor`, on `runtime`, once [`Self::open`] was called.
-    pub(crate) fn new(lessor: Lessor, runtime: Handle) -> Self {
+    pub(crate) fn new(lessor: Lessor, runtime: Handle, metrics: Arc<Metrics>) -> Self {
         Self {
             lessor,
             leading: Arc::default(),
             runtime,
+            metrics,
         }
     }
 
@@ -174,7 +177,10 @@ impl LeaderCalls {
         request: &LeaseKeepAliveRequest,
     ) -> Result<(LeaseKeepAliveResponse, bool), String> {
         let (ttl, clears_checkpoint) = match self.lessor.renew(request.id, Instant::now()) {
-            Ok(renewal) => (renewal.ttl, renewal.clears_checkpoint),
+            Ok(renewal) => {
+                self.metrics.lease.renewed_total.inc();
+                (renewal.ttl, renewal.clears_checkpoint)
+            }
             Err(RenewError::NotFound) => (0, false),
             Err(error) => return Err(error.to_string()),
         };
@@ -295,7 +301,11 @@ mod tests {
         let (proposer, task) = Proposer::new(registry.clone(), pool, propose, view, limits);
         tokio::spawn(task);
         tokio::spawn(registry.fan_out());
-        let calls = LeaderCalls::new(lessor, Handle::current());
+        let calls = LeaderCalls::new(
+            lessor,
+            Handle::current(),
+            Arc::new(Metrics::new(false).unwrap()),
+        );
         calls.open(gate, now, proposer);
         (calls, proposed)
     }

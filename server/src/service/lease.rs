@@ -45,9 +45,10 @@ impl Lease for LeaseService {
         while request.id == 0 {
             request.id = self.context.new_lease_id();
         }
+        let durations = &self.context.metrics.server.request_durations.lease_grant;
         match self
             .context
-            .propose(CommandRequest::LeaseGrant(request))
+            .propose_timed(CommandRequest::LeaseGrant(request), durations)
             .await?
         {
             Outcome::LeaseGrant { id, ttl, revision } => {
@@ -68,9 +69,10 @@ impl Lease for LeaseService {
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
         let request = request.into_inner();
+        let durations = &self.context.metrics.server.request_durations.lease_revoke;
         match self
             .context
-            .propose(CommandRequest::LeaseRevoke(request))
+            .propose_timed(CommandRequest::LeaseRevoke(request), durations)
             .await?
         {
             Outcome::LeaseRevoke { revision } => {

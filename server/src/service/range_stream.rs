@@ -71,6 +71,7 @@ impl Cursor {
         // A negative limit means all at once, as in etcd.
         let whole = self.request.count_only || self.request.limit < 0;
         query.limit = if whole { 0 } else { keys };
+        self.context.metrics.mvcc.range_total.inc();
         let result = read.range(&query).map_err(|error| status::mvcc(&error))?;
         if self.request.revision <= 0 {
             self.request.revision = result.revision;

@@ -157,7 +157,7 @@ where
             .method(request.uri().path())
             .cloned();
         if let Some(counters) = &counters {
-            counters.started_total.inc();
+            counters.started();
         }
         let routed = self.route(request);
         let limit = self.services.message_bytes_max;

@@ -26,6 +26,7 @@ pub struct MethodMetrics {
     pub msg_received_total: IntCounter,
     /// Messages to clients.
     pub msg_sent_total: IntCounter,
+    unary: bool,
     handled: Vec<IntCounter>,
     handling: Option<Histogram>,
 }
@@ -61,6 +62,7 @@ impl GrpcMetrics {
                     started_total: started.with_label_values(&values),
                     msg_received_total: received.with_label_values(&values),
                     msg_sent_total: sent.with_label_values(&values),
+                    unary: kind == "unary",
                     handled: CODES.iter().map(of_code).collect(),
                     handling: handling.as_ref().map(|vec| vec.with_label_values(&values)),
                 };
@@ -77,8 +79,19 @@ impl GrpcMetrics {
 }
 
 impl MethodMetrics {
+    /// Counts a call that begins.
+    pub fn started(&self) {
+        self.started_total.inc();
+        if self.unary {
+            self.msg_received_total.inc();
+        }
+    }
+
     /// Counts a call that ended with this status code.
     pub fn handled(&self, code: usize) {
+        if self.unary && code == 0 {
+            self.msg_sent_total.inc();
+        }
         if let Some(counter) = self.handled.get(code) {
             counter.inc();
         }

@@ -11,6 +11,7 @@ mod disk;
 mod grpc;
 mod mvcc;
 mod network;
+mod outcome;
 pub(crate) mod process;
 mod registrar;
 mod server;
@@ -23,6 +24,7 @@ pub use self::disk::DiskMetrics;
 pub use self::grpc::{GRPC_CODES_COUNT, GrpcMetrics, MethodMetrics};
 pub use self::mvcc::{LeaseMetrics, MvccMetrics};
 pub use self::network::NetworkMetrics;
+pub use self::outcome::{ApplyDurations, OutcomeDurations, RequestDurations};
 pub use self::server::ServerMetrics;
 pub use self::source::{HistogramReading, SourceKind};
 

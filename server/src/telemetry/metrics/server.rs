@@ -1,7 +1,8 @@
 //! The member as a server: leadership, proposals, requests, health.
 
-use prometheus::{Error, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Error, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::outcome::{ApplyDurations, OutcomeDurations, RequestDurations};
 use super::registrar::{Registrar, disk_buckets, memory_buckets};
 use crate::config::{FeatureGate, FeatureGates};
 
@@ -35,11 +36,11 @@ pub struct ServerMetrics {
     /// Effective quota in bytes.
     pub quota_backend_bytes: IntGauge,
     /// Duration of applies by `version`, `op` and `success`.
-    pub apply_duration_seconds: HistogramVec,
+    pub apply_durations: ApplyDurations,
     /// Duration of range reads by `success`.
-    pub range_duration_seconds: HistogramVec,
+    pub range_duration: OutcomeDurations,
     /// Duration of requests by `type` and `success`.
-    pub request_duration_seconds: HistogramVec,
+    pub request_durations: RequestDurations,
     /// Requests by `type` and `client_api_version`.
     pub client_requests_total: IntCounterVec,
     /// `/health` answers that were good.
@@ -113,24 +114,27 @@ impl ServerMetrics {
                 "etcd_server_quota_backend_bytes",
                 "Bound of the database size.",
             )?,
-            apply_duration_seconds: make.histogram_vec(
+            apply_durations: ApplyDurations::new(&make.histogram_vec(
                 "etcd_server_apply_duration_seconds",
                 "Time to apply a request.",
                 memory_buckets(),
                 &["version", "op", "success"],
-            )?,
-            range_duration_seconds: make.histogram_vec(
-                "etcd_server_range_duration_seconds",
-                "Time to read a range.",
-                memory_buckets(),
-                &["success"],
-            )?,
-            request_duration_seconds: make.histogram_vec(
+            )?),
+            range_duration: OutcomeDurations::new(
+                &make.histogram_vec(
+                    "etcd_server_range_duration_seconds",
+                    "Time to read a range.",
+                    memory_buckets(),
+                    &["success"],
+                )?,
+                &[],
+            ),
+            request_durations: RequestDurations::new(&make.histogram_vec(
                 "etcd_server_request_duration_seconds",
                 "Time to answer a request.",
                 disk_buckets(),
                 &["type", "success"],
-            )?,
+            )?),
             client_requests_total: make.counter_vec(
                 "etcd_server_client_requests_total",
                 "Requests by the API version their client names.",
