@@ -1,19 +1,22 @@
 //! Adapts the server's state machine to openraft: order, batches, responders.
 //!
 //! Runs in openraft's worker task on the raft thread, strictly serial. Apply
-//! goes to the state machine in chunks of what is ready; responders are
-//! completed after the chunk, so a completed proposal is visible to local
-//! reads. A checkpoint is what openraft calls "building a snapshot": only its
+//! goes to the state machine in turns of what is ready, bounded in time so that
+//! heartbeats go on; responders are completed after the turn, so a completed
+//! proposal is visible to local reads. A checkpoint is what openraft calls "building a snapshot": only its
 //! position is used, to know how far the log may be purged.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
-use openraft::{RaftSnapshotBuilder, Snapshot};
+use openraft::type_config::TypeConfigExt;
+use openraft::{Instant, RaftSnapshotBuilder, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -78,24 +81,45 @@ impl<S: StateMachine> Applier<S> {
         }
     }
 
-    /// A place for a snapshot that is about to arrive.
-    pub(crate) fn receive(&mut self) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
-        self.machine.lock().receive()
+    /// A place for a snapshot that is about to arrive; made off the raft
+    /// thread, because it takes writes.
+    pub(crate) fn receive(&mut self) -> BoxFuture<'static, Result<Box<dyn SnapshotSink>, String>> {
+        let machine = Arc::clone(&self.machine);
+        Box::pin(async move {
+            let made = tokio::task::spawn_blocking(move || machine.lock().receive()).await;
+            let made = made.map_err(|error| error.to_string())?;
+            made.map_err(|error| error.to_string())
+        })
     }
 
-    fn apply_chunk(&mut self, entries: &[Entry]) -> io::Result<()> {
-        let Some(last) = entries.last() else {
-            return Ok(());
-        };
-        let mut committed = entries.iter().map(committed);
+    /// Applies the first of `entries`, for one turn; returns how many.
+    fn apply_turn(&mut self, entries: &[Entry]) -> io::Result<usize> {
+        let began = TypeConfig::now();
+        let mut count = 0;
+        let mut turn = entries
+            .iter()
+            .take_while(|_| {
+                let goes_on = count == 0 || began.elapsed() < TURN;
+                count += usize::from(goes_on);
+                goes_on
+            })
+            .map(committed);
         self.machine
             .lock()
-            .apply(&mut committed)
+            .apply(&mut turn)
             .map_err(io::Error::other)?;
         debug_assert!(
-            committed.next().is_none(),
+            turn.next().is_none(),
             "the state machine left entries unapplied"
         );
+        self.note_applied(entries.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn note_applied(&mut self, entries: &[Entry]) {
+        let Some(last) = entries.last() else {
+            return;
+        };
         for membership in entries.iter().filter_map(RaftEntry::get_membership) {
             self.shared.note_members(&self.membership, &membership);
             self.membership = membership;
@@ -106,7 +130,6 @@ impl<S: StateMachine> Applier<S> {
             self.applied_since = 0;
             self.control.checkpoint_due.notify_one();
         }
-        Ok(())
     }
 }
 
@@ -132,13 +155,20 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             for item in chunk {
                 let (entry, responder) = item?;
                 batch.push(entry);
-                responders.extend(responder);
+                responders.push(responder);
             }
-            self.apply_chunk(&batch)?;
+            let mut left = batch.as_slice();
+            while !left.is_empty() {
+                let count = self.apply_turn(left)?;
+                let done = responders.drain(..count).flatten();
+                done.for_each(|responder| responder.send(()));
+                left = left.get(count..).unwrap_or_default();
+                if !left.is_empty() {
+                    // Heartbeats and peers are served in between.
+                    tokio::task::yield_now().await;
+                }
+            }
             batch.clear();
-            responders
-                .drain(..)
-                .for_each(|responder| responder.send(()));
         }
         Ok(())
     }
@@ -249,8 +279,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
 /// Makes a future that is only ever taken out whole shareable between threads.
 struct SyncFuture(Mutex<CheckpointFuture>);
 
-type CheckpointFuture =
-    futures_util::future::BoxFuture<'static, Result<Applied, StateMachineError>>;
+type CheckpointFuture = BoxFuture<'static, Result<Applied, StateMachineError>>;
 
 impl SyncFuture {
     fn new(future: CheckpointFuture) -> Self {
@@ -313,6 +342,8 @@ fn applied_of(meta: &SnapshotMeta) -> Applied {
     }
 }
 
-/// Entries per call of the state machine: bounds how long one call holds the
-/// raft thread.
+/// Entries taken from the stream at once.
 const CHUNK_ENTRIES_MAX: usize = 256;
+/// How long entries are applied before others get the raft thread; one entry is
+/// never divided.
+const TURN: Duration = Duration::from_millis(10);

@@ -31,7 +31,7 @@ use crate::node::{LeaderHandler, Leadership};
 use crate::shared::Shared;
 use crate::state_machine::{SnapshotSink, StateMachine};
 use crate::transport::{self, Class, Identity, Link, Peers, Transport};
-use crate::types::{PeerNode, TypeConfig};
+use crate::types::{PeerNode, TypeConfig, hidden};
 
 /// What the tasks of a member share.
 pub(crate) struct Core<S: StateMachine> {
@@ -110,13 +110,15 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
     let (queues, mut shutdown, ready) = (start.queues, start.shutdown, start.ready);
     let peers = connect_peers(&config, &log_store, transport, &shared);
     let control = Arc::new(ApplierControl::default());
+    let applied = state_machine.applied().log_id.as_ref().and_then(hidden);
     let applier = Applier::new(
         state_machine,
         Arc::clone(&shared),
         Arc::clone(&control),
         config.snapshot_count,
     );
-    let raft = match raft_config(&config) {
+    let agreed = applied.map_or(Ok(()), |applied| log_store.agree_with(applied));
+    let raft = match agreed.and_then(|()| raft_config(&config)) {
         Err(error) => Err(error),
         Ok(settings) => {
             let network = Network::new(peers.clone());
@@ -196,13 +198,10 @@ impl<S: StateMachine> Core<S> {
 
     /// Asks the state machine for a place to spool a snapshot.
     pub(crate) async fn receive_snapshot(&self) -> Result<Box<dyn SnapshotSink>, String> {
-        let sink = self.raft.with_state_machine(|applier: &mut Applier<S>| {
-            let sink = applier.receive();
-            Box::pin(std::future::ready(sink))
-        });
-        sink.await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())
+        let sink = self
+            .raft
+            .with_state_machine(|applier: &mut Applier<S>| applier.receive());
+        sink.await.map_err(|error| error.to_string())?
     }
 
     /// Writes the first membership on a new log and starts an election where

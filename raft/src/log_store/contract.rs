@@ -8,7 +8,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
-use openraft::{RaftLogReader, StorageError};
+use openraft::{LogState, RaftLogReader, StorageError};
 use quoin_wal::storage::MemoryStorage;
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ use super::LogStore;
 use crate::applier::{Applier, ApplierControl};
 use crate::shared::Shared;
 use crate::tests::register::{Disk, Register};
-use crate::types::{Entry, EntryBody, Tag, TypeConfig, log_id};
+use crate::types::{Entry, EntryBody, LogId, Tag, TypeConfig, log_id};
 use crate::{Config, WalConfig};
 
 struct Builder {
@@ -166,4 +166,47 @@ async fn the_log_goes_on_behind_a_purge_beyond_its_end() {
     assert_eq!(store.try_get_log_entries(..).await.unwrap().len(), 5);
     assert_eq!(store.durable().index(), 105);
     store.close().unwrap();
+}
+
+/// What is left of a log whose member crashed while it installed a snapshot up
+/// to `applied`, after it has come to terms with that.
+async fn agreed(entries: &[(u64, std::ops::Range<u64>)], applied: LogId) -> LogState<TypeConfig> {
+    let directory = TempDir::new().unwrap();
+    let wal = WalConfig::new(directory.path().join("wal"));
+    let config = Config::new(1, 1, Vec::new(), wal);
+    let mut store = LogStore::open(&config).unwrap();
+    for (term, indexes) in entries.iter().cloned() {
+        let entries = indexes.map(|index| entry(term, index, 10));
+        store.blocking_append(entries).await.unwrap();
+    }
+    store.close().unwrap();
+    let mut store = LogStore::open(&config).unwrap();
+    store.agree_with(applied).unwrap();
+    let found = store.get_log_state().await.unwrap();
+    // The log goes on behind it, and is found so again.
+    let next = found.last_log_id.map_or(0, |last| last.index + 1);
+    store.blocking_append([entry(9, next, 10)]).await.unwrap();
+    store.close().unwrap();
+    let mut store = LogStore::open(&config).unwrap();
+    let again = store.get_log_state().await.unwrap();
+    assert_eq!(again.last_log_id, Some(log_id(9, next)));
+    assert_eq!(again.last_purged_log_id, found.last_purged_log_id);
+    store.close().unwrap();
+    found
+}
+
+#[tokio::test]
+async fn the_log_gives_way_to_a_snapshot_that_was_installed_before_a_crash() {
+    let ends = |state: LogState<TypeConfig>| (state.last_purged_log_id, state.last_log_id);
+    let snapshot = log_id(3, 59);
+    let only_snapshot = (Some(snapshot), Some(snapshot));
+    // Other entries in its place, as a deposed leader leaves them.
+    let diverged = agreed(&[(1, 0..40), (2, 40..80)], snapshot).await;
+    assert_eq!(ends(diverged), only_snapshot);
+    // It ends before, but in a later term.
+    let later = agreed(&[(1, 0..40), (5, 40..45)], snapshot).await;
+    assert_eq!(ends(later), only_snapshot);
+    // It holds what was applied: nothing is wrong.
+    let whole = agreed(&[(1, 0..40), (3, 40..80)], snapshot).await;
+    assert_eq!(ends(whole), (None, Some(log_id(3, 79))));
 }

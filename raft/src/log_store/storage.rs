@@ -11,6 +11,7 @@ use openraft::storage::{IOFlushed, RaftLogStorage};
 use quoin_wal::Position;
 
 use super::{LogStore, entry_codec};
+use crate::error::Error;
 use crate::types::{Entry, LogId, TypeConfig};
 
 impl RaftLogStorage<TypeConfig> for LogStore {
@@ -100,19 +101,60 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        self.purge_to(upto);
+        Ok(())
+    }
+}
+
+impl LogStore {
+    /// Makes the log agree with a state machine that was found at `applied`.
+    ///
+    /// A snapshot is installed before the truncation and the purge that go with
+    /// it are durable. After a crash in between the log may end before the
+    /// snapshot or hold other entries in its place; openraft refuses to start
+    /// on these. What is applied is committed, so the log gives way.
+    pub(crate) fn agree_with(&self, applied: LogId) -> Result<(), Error> {
+        let (purged, last) = {
+            let state = self.shared.state.lock();
+            (state.purged, state.last)
+        };
+        let is_behind = |end: Option<LogId>| end.is_none_or(|end| end.index < applied.index);
+        if last.is_none() || !is_behind(purged) {
+            return Ok(());
+        }
+        if !is_behind(last) {
+            let at = applied.index;
+            let found = self.shared.wal.read(at..at.saturating_add(1), 1)?;
+            if found
+                .first()
+                .is_some_and(|entry| entry.term == applied.leader_id.term)
+            {
+                return Ok(());
+            }
+            self.shared.wal.truncate_after(None);
+            self.shared.state.lock().last = purged;
+        }
+        tracing::info!(%applied, "the log gives way to an installed snapshot");
+        self.purge_to(applied);
+        Ok(())
+    }
+
+    fn purge_to(&self, upto: LogId) {
         {
             let mut state = self.shared.state.lock();
             state.cache.purge_to(upto.index);
             state.weights.purge_to(upto.index);
             state.purged = state.purged.max(Some(upto));
             state.first = state.first.max(upto.index.saturating_add(1));
-            state.last = state.last.max(state.purged);
+            // By index: an end that is dropped may be of a later term.
+            if state.last.is_none_or(|last| last.index <= upto.index) {
+                state.last = state.purged;
+            }
         }
         self.shared.note_purged(upto.index);
         self.shared.wal.purge_to(Position {
             index: upto.index,
             term: upto.leader_id.term,
         });
-        Ok(())
     }
 }

@@ -30,7 +30,9 @@ impl Timing {
         Self {
             connect_timeout: election_timeout,
             ping_interval: heartbeat_interval,
-            dead_after: election_timeout,
+            // Twice: a member that applies something large is silent for a
+            // while, and whoever waits for it gains nothing by asking anew.
+            dead_after: election_timeout * 2,
             keepalive: election_timeout * 4,
         }
     }
