@@ -124,6 +124,11 @@ async fn supervise(
             End::Itself(MemberEnd::Failed(error))
         }
     };
+    let patience = match &end {
+        End::Signal(_) | End::Itself(MemberEnd::Removed) => patience,
+        // What needs the log will not be answered any more.
+        End::Itself(MemberEnd::Failed(_)) => FAILED_PATIENCE,
+    };
     match &end {
         End::Signal(signal) => {
             tracing::info!(signal = signal.as_str(), "received signal; shutting down");
@@ -216,5 +221,7 @@ fn print_error(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Time for reads in flight when the member cannot go on.
+const FAILED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Threads for calls that block (name resolution, snapshots to clients).
 const BLOCKING_THREADS_MAX: usize = 16;

@@ -11,7 +11,7 @@ use quoin_tests::{
     wait,
 };
 
-use crate::support::{get, put};
+use crate::support::{Watch, get, key, put};
 
 /// Far longer than a handover takes: without one nobody leads before this.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,4 +68,20 @@ async fn a_local_cluster_runs_its_demo_and_leaves_nothing_behind() {
         output.status
     );
     assert!(!text.is_empty(), "the demo says what it does");
+}
+
+#[tokio::test]
+async fn open_streams_do_not_hold_up_the_end() {
+    let mut cluster = Cluster::start(Options::new(1)).await.unwrap();
+    let watch = Watch::open(&cluster, 0, key("k")).await;
+    put(&cluster, 0, "k", "v").await;
+    let began = std::time::Instant::now();
+    cluster.terminate(0).await.unwrap();
+    // The whole patience is 7 s.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(watch);
 }

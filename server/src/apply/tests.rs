@@ -1,6 +1,6 @@
 //! The applier over stores in memory: what an entry does and what it announces.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
@@ -54,10 +54,10 @@ impl Bed {
         let config = Config::new(directory.path(), EngineKind::Memory, identity);
         let backend = Backend::open(config, Arc::new(AlwaysDurable)).unwrap();
         let store = Store::open(backend.clone()).unwrap();
-        let lessor = Lessor::new(lease::Config::new(std::time::Duration::from_secs(1)));
+        let lessor = Lessor::new(lease::Config::new(Duration::from_secs(1)));
         let compaction = CompactionWatch::new(store.compact_revision());
         let applier = Applier::new(Parts {
-            warn_apply_above: std::time::Duration::from_secs(1),
+            warn_apply_above: Duration::from_secs(1),
             cluster_id: 1,
             member_id: 2,
             hub: Hub::new(Arc::new(store.clone()), watch::Config::new(1 << 20)),

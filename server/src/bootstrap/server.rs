@@ -86,6 +86,7 @@ pub struct Server {
     router: Router,
     client_http: Arc<dyn HttpHandler>,
     metrics_http: Arc<dyn HttpHandler>,
+    hub: Hub,
     /// A background duty failed in a way that must stop the process.
     failure: watch::Receiver<Option<String>>,
 }
@@ -265,6 +266,7 @@ impl Plan {
             client,
             client_http: Arc::new(client_http),
             metrics_http: Arc::new(metrics_http),
+            hub: self.hub,
             failure,
         }
     }
@@ -342,6 +344,7 @@ impl Plan {
             node: node.clone(),
             leader,
             compaction: self.compaction.clone(),
+            closing: self.hub.closed(),
             lease_ids: Arc::new(LeaseIds::new(self.identity.member_id, SystemTime::now())),
             metrics: Arc::clone(&self.metrics),
             warn_apply_above: config.warning_apply_duration,
@@ -510,9 +513,10 @@ impl Server {
         }
     }
 
-    /// Stops in order: clients are drained, leadership is handed over, Raft
-    /// stops, the state is checkpointed.
+    /// Stops in order: endless streams end, other requests are drained,
+    /// leadership is handed over, Raft stops, the state is checkpointed.
     pub async fn shutdown(self, patience: Duration) {
+        self.hub.close();
         let cut = self.serving.shutdown(patience).await;
         if cut > 0 {
             tracing::info!(
@@ -533,7 +537,7 @@ impl Server {
     /// for an election.
     async fn hand_over(&self, patience: Duration) {
         let status = self.node.status();
-        if status.leader != Some(status.member_id) {
+        if !status.running || status.leader != Some(status.member_id) {
             tracing::info!("skipped leadership transfer; local server is not leader");
             return;
         }

@@ -160,8 +160,9 @@ impl Proposer {
     /// Proposes `request` and waits until this member has applied it.
     ///
     /// # Errors
-    /// See [`ProposalError`]; only `TooLarge`, `TooMany` and `NoLeader` mean
-    /// that the request has certainly had no effect.
+    /// See [`ProposalError`]; only `TooLarge` and `TooMany` mean that the
+    /// request certainly has no effect. Without a leader it may still find one
+    /// for as long as others of its batch wait.
     ///
     /// # Cancel safety
     /// A dropped call may still take effect.
@@ -240,6 +241,8 @@ impl Coalescer {
                     if count == 0 {
                         return;
                     }
+                    // Those that gave up must not take effect much later.
+                    drained.retain(|pending| !pending.waiter.is_closed());
                     let total: usize = drained.iter().map(Pending::frame_bytes).sum();
                     let mut commands = drained.drain(..).peekable();
                     while commands.peek().is_some() {
@@ -264,12 +267,29 @@ impl Coalescer {
         }
         self.registry.register(id, waiters);
         let (registry, propose) = (self.registry.clone(), Arc::clone(&self.propose));
-        Box::pin(offer(registry, propose, id, frame.finish()))
+        let frame = frame.finish();
+        let patience = self.sweep;
+        Box::pin(async move {
+            tokio::select! {
+                () = offer(&registry, propose, id, frame) => {}
+                () = abandoned(&registry, id, patience) => drop(registry.withdraw(id)),
+            }
+        })
+    }
+}
+
+/// Resolves when nobody waits for a batch any more; looks every `patience`.
+async fn abandoned(registry: &Registry, id: BatchId, patience: Duration) {
+    loop {
+        tokio::time::sleep(patience).await;
+        if !registry.has_live_waiters(id) {
+            return;
+        }
     }
 }
 
 /// Offers an entry until it is committed, may be, or nobody waits any more.
-async fn offer(registry: Registry, propose: ProposeFn, id: BatchId, frame: Bytes) {
+async fn offer(registry: &Registry, propose: ProposeFn, id: BatchId, frame: Bytes) {
     loop {
         match propose(frame.clone()).await {
             // Committed: the waiters are woken when this member applies it.

@@ -9,6 +9,7 @@ use quoin_proto::{
 };
 use quoin_raft::Node;
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{HeaderSource, LeaseIds, leader_calls::LeaderCall, status};
@@ -58,6 +59,9 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// `--warning-apply-duration`, which covers reads as well.
     pub(crate) warn_apply_above: Duration,
+    /// Cancelled when the member stops: streams without an end of their own
+    /// end then.
+    pub(crate) closing: CancellationToken,
 }
 
 impl Context {

@@ -11,13 +11,23 @@ use quoin_proto::{
     },
     server::health::health_server::Health,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::status;
 
 /// Answers for the service name "" only.
-#[derive(Debug, Default)]
-pub(crate) struct HealthService;
+#[derive(Debug)]
+pub(crate) struct HealthService {
+    closing: CancellationToken,
+}
+
+impl HealthService {
+    /// The service; its streams end with `closing`.
+    pub(crate) fn new(closing: CancellationToken) -> Self {
+        Self { closing }
+    }
+}
 
 const SERVING: HealthCheckResponse = HealthCheckResponse {
     status: ServingStatus::Serving as i32,
@@ -59,8 +69,9 @@ impl Health for HealthService {
             status: ServingStatus::ServiceUnknown as i32,
         });
         // The status does not change while the server runs; the stream stays
-        // open until the client leaves.
+        // open until the client leaves or the server stops.
         let forever = stream::once(std::future::ready(Ok(first))).chain(stream::pending());
-        Ok(Response::new(Box::pin(forever)))
+        let closing = self.closing.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(forever.take_until(closing))))
     }
 }

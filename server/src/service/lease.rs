@@ -95,7 +95,12 @@ impl Lease for LeaseService {
         // One reply per request, in order; the first error ends the stream.
         let replies = stream::unfold(state, |state| async move {
             let (mut requests, context) = state?;
-            let result = match requests.next().await? {
+            let request = tokio::select! {
+                biased;
+                () = context.closing.cancelled() => Err(status::stopped()),
+                request = requests.next() => request?,
+            };
+            let result = match request {
                 Ok(request) => renew(&context, request).await,
                 Err(status) => Err(status),
             };

@@ -73,7 +73,7 @@ impl Router {
                 .max_encoding_message_size(usize::MAX),
             cluster: ClusterServer::new(ClusterService::new(context.clone())),
             maintenance: MaintenanceServer::new(MaintenanceService::new(context.clone())),
-            health: HealthServer::new(HealthService::default()),
+            health: HealthServer::new(HealthService::new(context.closing.clone())),
             context,
             message_bytes_max: limit,
             metrics,

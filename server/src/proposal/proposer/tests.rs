@@ -138,3 +138,50 @@ async fn a_stopping_member_fails_its_requests() {
         ProposalError::Stopped
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_nobody_waits_for_is_no_longer_proposed() {
+    let (offered, mut offers) = mpsc::channel(16);
+    let propose: ProposeFn = Arc::new(move |_frame| {
+        let (guard, dropped) = oneshot::channel::<()>();
+        offered.try_send(dropped).unwrap();
+        // As without a leader: no answer, ever.
+        Box::pin(async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok(())
+        })
+    });
+    let view = watch::channel(LeaderView::default()).1;
+    let registry = Registry::new(1, 10);
+    let pool = EntryPool::new(quoin_raft::Metrics::shared());
+    let (proposer, task) = Proposer::new(registry.clone(), pool, propose, view, limits());
+    tokio::spawn(task);
+    let request = || {
+        let proposer = proposer.clone();
+        tokio::spawn(async move { proposer.propose(put(7)).await })
+    };
+    let (mut requests, mut proposals) = (Vec::new(), Vec::new());
+    for _ in 0..IN_FLIGHT_COUNT_MAX {
+        requests.push(request());
+        proposals.push(offers.recv().await.unwrap());
+    }
+    // It finds no place in flight and waits in the queue.
+    requests.push(request());
+    for result in futures_util::future::join_all(requests).await {
+        assert_eq!(result.unwrap().unwrap_err(), ProposalError::NoLeader);
+    }
+    for proposal in proposals {
+        // Resolves once the proposal is dropped.
+        proposal.await.unwrap_err();
+    }
+    let last = request();
+    let next = offers.recv().await.unwrap();
+    assert!(
+        offers.try_recv().is_err(),
+        "those that gave up are not offered"
+    );
+    last.await.unwrap().unwrap_err();
+    next.await.unwrap_err();
+    assert_eq!(registry.pending_count(), 0);
+}
