@@ -73,3 +73,11 @@ async fn a_damaged_backend_is_refused_by_name() {
     damage(&folder);
     assert_refused(&mut cluster, &folder).await;
 }
+
+#[tokio::test]
+async fn a_log_removed_from_beside_its_state_is_refused_by_name() {
+    let mut cluster = stopped_member().await;
+    let folder = cluster.member(0).unwrap().data.join("member/wal");
+    fs::remove_dir_all(&folder).unwrap();
+    assert_refused(&mut cluster, &folder).await;
+}

@@ -63,6 +63,16 @@ pub enum StartError {
     /// Leases, alarms or members cannot be rebuilt.
     #[error(transparent)]
     SmallState(#[from] SmallStateError),
+    /// The log was removed under a state that it had brought about: the votes
+    /// given and the entries acknowledged in it are gone.
+    #[error(
+        "{path} is empty, but the backend beside it holds a state; put the log back, or remove \
+         the whole data directory"
+    )]
+    LogMissing {
+        /// The directory of the log.
+        path: String,
+    },
     /// A listener cannot be served.
     #[error("cannot serve {url}")]
     Serve {
@@ -116,6 +126,10 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
         log_store.durable(),
         metrics.disk.backend_commit_duration_seconds.clone(),
     )?;
+    if log_store.is_new() && stores.backend.recovered().applied.is_some() {
+        let path = config.wal_directory.display().to_string();
+        return Err(StartError::LogMissing { path });
+    }
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
     let BoundListeners {
         peer,

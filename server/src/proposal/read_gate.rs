@@ -15,9 +15,11 @@ use super::applied::Applied;
 
 /// Readers in one round from which on the next gathers first.
 const CROWD_COUNT: usize = 32;
-/// How long it gathers: the resolution of the timer, and little beside the
+/// How long it gathers per such crowd in the round before: little beside the
 /// time that so many readers queue for anyway.
 const GATHER_PAUSE: Duration = Duration::from_millis(1);
+/// Longest gathering.
+const GATHER_PAUSE_MAX: Duration = Duration::from_millis(5);
 
 /// Asks the leader, with a quorum behind it, for the index a read must wait
 /// for.
@@ -110,13 +112,13 @@ impl ReadGate {
                 std::mem::take(&mut queue.waiting)
             };
             let result = self.round().await;
-            let is_crowd = round.len() >= CROWD_COUNT;
+            let pause = gathering(round.len());
             for waiter in round {
                 // A reader that timed out has left.
                 let _ = waiter.send(result);
             }
-            if is_crowd {
-                tokio::time::sleep(GATHER_PAUSE).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
         }
     }
@@ -126,6 +128,12 @@ impl ReadGate {
         self.shared.applied.wait_for(index).await;
         Ok(())
     }
+}
+
+/// How long to gather after a round with this many readers.
+fn gathering(readers_count: usize) -> Duration {
+    let crowds = u32::try_from(readers_count / CROWD_COUNT).unwrap_or(u32::MAX);
+    GATHER_PAUSE.saturating_mul(crowds).min(GATHER_PAUSE_MAX)
 }
 
 #[cfg(test)]
@@ -151,6 +159,13 @@ mod tests {
             result.unwrap();
         }
         assert!(rounds.load(Ordering::Relaxed) <= 2);
+    }
+
+    #[test]
+    fn only_crowds_gather_and_never_for_long() {
+        assert_eq!(gathering(CROWD_COUNT - 1), Duration::ZERO);
+        assert_eq!(gathering(2 * CROWD_COUNT), 2 * GATHER_PAUSE);
+        assert_eq!(gathering(usize::MAX), GATHER_PAUSE_MAX);
     }
 
     #[tokio::test]
