@@ -44,6 +44,7 @@ pub mod authpb {
     clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     clippy::use_self,
+    clippy::too_many_lines,
     reason = "generated from proto/definitions/rpc.proto, which carries the documentation"
 )]
 pub mod etcdserverpb {
@@ -59,6 +60,7 @@ pub mod etcdserverpb {
     clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     clippy::use_self,
+    clippy::too_many_lines,
     reason = "generated from proto/definitions/lock.proto, which carries the documentation"
 )]
 pub mod v3lockpb {
@@ -74,6 +76,7 @@ pub mod v3lockpb {
     clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     clippy::use_self,
+    clippy::too_many_lines,
     reason = "generated from proto/definitions/election.proto, which carries the documentation"
 )]
 pub mod v3electionpb {
@@ -93,6 +96,7 @@ pub mod grpc {
             clippy::allow_attributes_without_reason,
             clippy::wildcard_imports,
             clippy::use_self,
+            clippy::too_many_lines,
             reason = "generated from proto/definitions/health.proto"
         )]
         pub mod v1 {
@@ -122,6 +126,7 @@ pub mod quoinpb {
     clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     clippy::use_self,
+    clippy::too_many_lines,
     reason = "generated from proto/definitions, which carry the documentation"
 )]
 pub mod server {

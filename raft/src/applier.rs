@@ -3,7 +3,8 @@
 //! Runs in openraft's worker task on the raft thread, strictly serial. Apply
 //! goes to the state machine in turns of what is ready, bounded in time so that
 //! heartbeats go on; responders are completed after the turn, so a completed
-//! proposal is visible to local reads. A checkpoint is what openraft calls "building a snapshot": only its
+//! proposal is visible to local reads. A checkpoint is what openraft calls
+//! "building a snapshot": only its
 //! position is used, to know how far the log may be purged.
 
 use std::io;

@@ -17,6 +17,10 @@ mod txn;
 pub(crate) use applier::{Applier, Parts};
 pub(crate) use compaction::{CompactionWatch, Pace, run_compactions};
 pub(crate) use query::range_query;
+#[expect(
+    unreachable_pub,
+    reason = "a source of the public `bootstrap::StartError`"
+)]
 pub use snapshot::SmallStateError;
 pub(crate) use snapshot::reload_small_state;
 pub(crate) use tally::Tally;

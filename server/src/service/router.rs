@@ -114,10 +114,9 @@ impl Router {
 
 impl Services {
     fn check(&self, headers: &http::HeaderMap) -> Result<(), Status> {
-        if let Some(version) = headers.get("client-api-version") {
-            if std::str::from_utf8(version.as_bytes()).is_err() {
-                return Err(status::invalid_client_api_version());
-            }
+        let version = headers.get("client-api-version");
+        if version.is_some_and(|text| std::str::from_utf8(text.as_bytes()).is_err()) {
+            return Err(status::invalid_client_api_version());
         }
         if requires_leader(headers) && !self.context.has_leader() {
             return Err(status::no_leader());

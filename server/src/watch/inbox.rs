@@ -10,10 +10,13 @@ use std::sync::Arc;
 
 use crate::mvcc::Event;
 
+/// Revisions with their events, oldest first.
+pub(super) type Queued = VecDeque<(i64, Arc<[Event]>)>;
+
 /// Published revisions without a hole, ending at `last`.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queued: VecDeque<(i64, Arc<[Event]>)>,
+    queued: Queued,
     /// Bytes of keys and records in `queued`.
     bytes: usize,
     /// Last revision published.
@@ -88,7 +91,7 @@ impl Inbox {
 
     /// Takes everything: the revisions held, and the last one published, which
     /// is later than the last one held only where none is held.
-    pub(super) fn take(&mut self) -> (VecDeque<(i64, Arc<[Event]>)>, i64) {
+    pub(super) fn take(&mut self) -> (Queued, i64) {
         self.bytes = 0;
         (std::mem::take(&mut self.queued), self.last)
     }
