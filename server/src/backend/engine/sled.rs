@@ -16,6 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -57,6 +58,26 @@ impl OpenEngine for SledOpener {
     }
 }
 
+/// Opens the database once the lock of its last life is released.
+///
+/// sled's flusher thread holds the lock on the files a moment longer than the
+/// last handle lives, which a recycle or a restart inside one process meets.
+/// Another process cannot hold it: the member's log is locked first.
+fn open_once_released(settings: &sled::Config) -> std::io::Result<Db> {
+    let deadline = Instant::now() + RELEASE_WAIT_MAX;
+    loop {
+        match settings.open() {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+            {
+                // There is no event to wait for: the lock is a file lock.
+                std::thread::sleep(RELEASE_POLL);
+            }
+            other => return other,
+        }
+    }
+}
+
 struct SledEngine {
     directory: PathBuf,
     cache_bytes_max: usize,
@@ -94,13 +115,12 @@ impl Handles {
             .num_threads(1)
             .thread_name(|_| "sled-io".to_owned())
             .build_global();
-        let database = sled::Config::new()
+        let settings = sled::Config::new()
             .path(directory)
             .cache_capacity_bytes(cache_bytes_max)
             .flush_every_ms(Some(FLUSH_NEVER_MS))
-            .zstd_compression_level(ZSTD_LEVEL)
-            .open()
-            .map_err(failed("open"))?;
+            .zstd_compression_level(ZSTD_LEVEL);
+        let database = open_once_released(&settings).map_err(failed("open"))?;
         Ok(Self {
             idle: Mutex::default(),
             original: Mutex::new(database),
@@ -293,5 +313,9 @@ const FLUSH_NEVER_MS: usize = 1_000_000_000;
 const ZSTD_LEVEL: i32 = -1000;
 /// Everything written stays in memory until the database is reopened.
 const RECYCLE_BYTES: u64 = 128 << 20;
+/// How long an open waits for the lock of the database's last life.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it looks.
+const RELEASE_POLL: Duration = Duration::from_millis(2);
 /// Sorts before all tables.
 const META_KEY: &[u8] = &[0];
