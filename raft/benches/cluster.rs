@@ -190,7 +190,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         for clients in [1, 64, 1024] {
             let label = format!("{count} members, read index");
             measure(&label, clients, limit, async || {
-                leader.read_index().await.is_ok()
+                leader.read_index(1).await.is_ok()
             })
             .await;
         }
@@ -202,7 +202,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             }
             let label = format!("{count} members, follower read");
             measure(&label, 64, limit, async || {
-                follower.read_index().await.is_ok()
+                follower.read_index(1).await.is_ok()
             })
             .await;
         }

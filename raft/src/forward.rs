@@ -1,24 +1,21 @@
-//! Proposals, reads and requests: done here when this member leads, sent to
-//! the leader when it does not, held back while nobody does.
+//! Proposals and requests: done here when this member leads, sent to the leader
+//! when it does not, held back while nobody does. Reads: see `read_index`.
 //!
 //! A proposal is sent on or tried again only while it certainly is in no log;
 //! once that is open it ends as `Unknown`. Waiting is bounded by the caller:
 //! it drops its future, which closes the reply channel, which ends the wait.
-//! Reads are answered in rounds: everything that waits shares one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::ReadPolicy;
 use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::TypeConfigExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::{Command, Core};
-use crate::error::{ForwardError, ProposeError, ReadIndexError};
-use crate::log_store::entry_codec::Reader;
+use crate::error::{ForwardError, ProposeError};
 use crate::membership;
 use crate::rpc::Forwarded;
 use crate::state_machine::StateMachine;
@@ -32,13 +29,6 @@ pub(crate) struct Proposal {
     pub(crate) reply: oneshot::Sender<Result<(), ProposeError>>,
     /// Its place among the pending ones; given back when it is dropped.
     pub(crate) permit: OwnedSemaphorePermit,
-}
-
-/// A read that waits for its index.
-pub(crate) struct ReadRequest {
-    pub(crate) reply: oneshot::Sender<Result<u64, ReadIndexError>>,
-    /// Came from another member: serve it here or refuse it.
-    pub(crate) is_forwarded: bool,
 }
 
 /// How an attempt to propose ended.
@@ -166,98 +156,11 @@ impl<S: StateMachine> Core<S> {
     }
 
     /// Waits until the leader changes, but no longer than `limit`.
-    async fn leader_change(&self, limit: Duration) {
+    pub(crate) async fn leader_change(&self, limit: Duration) {
         let mut leadership = self.shared.leadership.subscribe();
         let before = *leadership.borrow_and_update();
         let changed = leadership.wait_for(|now| now.leader.is_some() && *now != before);
         let _ = TypeConfig::timeout(limit, changed).await;
-    }
-
-    /// Serves reads in rounds.
-    pub(crate) async fn read_loop(self: Arc<Self>, mut queue: mpsc::Receiver<ReadRequest>) {
-        let mut waiting: Vec<ReadRequest> = Vec::new();
-        let mut wait = RETRY_MIN;
-        loop {
-            if waiting.is_empty() {
-                wait = RETRY_MIN;
-                if queue.recv_many(&mut waiting, READS_MAX).await == 0 {
-                    return;
-                }
-            } else {
-                while waiting.len() < READS_MAX {
-                    let Ok(request) = queue.try_recv() else { break };
-                    waiting.push(request);
-                }
-            }
-            waiting.retain(|request| !request.reply.is_closed());
-            if waiting.is_empty() {
-                continue;
-            }
-            match self.read_round().await {
-                Ok(index) => {
-                    self.metrics().read_index_served.add(waiting.len() as u64);
-                    for request in waiting.drain(..) {
-                        let _ = request.reply.send(Ok(index));
-                    }
-                }
-                Err(reason) => {
-                    self.metrics().read_index_failures.add(1);
-                    for request in waiting.extract_if(.., |request| request.is_forwarded) {
-                        let refused = ReadIndexError::Refused(reason.clone());
-                        let _ = request.reply.send(Err(refused));
-                    }
-                    self.leader_change(wait).await;
-                    wait = (wait * 2).min(RETRY_MAX);
-                }
-            }
-        }
-    }
-
-    /// One quorum round, here or at the leader: the shown index to wait for.
-    async fn read_round(&self) -> Result<u64, String> {
-        self.metrics().read_index_rounds.add(1);
-        let leadership = self.leadership();
-        if leadership.is_leader {
-            let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-            let linearizer = linearizer.map_err(|error| error.to_string())?;
-            return Ok(linearizer.read_log_id().index() + 1);
-        }
-        let leader = leadership
-            .leader
-            .filter(|leader| *leader != self.shared.member_id);
-        let leader = leader.ok_or("no leader")?;
-        let link = self.link(leader, Class::Control);
-        let call = link.call(Kind::ReadIndex, Bytes::new(), Vec::new());
-        let answer = TypeConfig::timeout(self.config.election_timeout * 2, call).await;
-        let frame = answer.map_err(|_| "the leader did not answer")?;
-        let frame = frame.map_err(|error| error.to_string())?;
-        if frame.kind != Kind::ReadIndexReply {
-            return Err(format!("the leader answered {:?}", frame.kind));
-        }
-        match Forwarded::decode(frame.payload).map_err(|error| error.to_string())? {
-            Forwarded::Done(bytes) => Reader::new(bytes).long().map_err(|error| error.to_string()),
-            Forwarded::Refused(reason) | Forwarded::Failed(reason) => Err(reason),
-        }
-    }
-
-    /// Serves a read another member sent on, in the round of our own reads.
-    pub(crate) async fn read_index_here(&self) -> Forwarded {
-        if !self.is_leader() {
-            return Forwarded::Refused("not the leader".into());
-        }
-        let (reply, index) = oneshot::channel();
-        let request = ReadRequest {
-            reply,
-            is_forwarded: true,
-        };
-        if self.reads.send(request).await.is_err() {
-            return Forwarded::Refused("stopped".into());
-        }
-        match index.await {
-            Ok(Ok(index)) => Forwarded::Done(Bytes::copy_from_slice(&index.to_le_bytes())),
-            Ok(Err(error)) => Forwarded::Refused(error.to_string()),
-            Err(_) => Forwarded::Refused("stopped".into()),
-        }
     }
 
     /// Runs rare requests, each in its own task.
@@ -356,10 +259,8 @@ fn unknown(reason: String) -> Attempt {
 
 /// Proposals taken off the queue at once.
 const BATCH_MAX: usize = 1024;
-/// Reads answered by one round.
-const READS_MAX: usize = 64 << 10;
 /// First wait after a refusal: the first write after an election is refused
 /// until a quorum has answered the new leader once.
-const RETRY_MIN: Duration = Duration::from_millis(1);
+pub(crate) const RETRY_MIN: Duration = Duration::from_millis(1);
 /// Longest wait between two attempts; a change of the leader ends it early.
-const RETRY_MAX: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_MAX: Duration = Duration::from_millis(50);

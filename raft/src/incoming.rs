@@ -243,7 +243,10 @@ async fn answer<S: StateMachine>(
             Kind::ProposeReply,
             core.propose_here(payload).await.encode(),
         )),
-        Kind::ReadIndex => Ok((Kind::ReadIndexReply, core.read_index_here().await.encode())),
+        Kind::ReadIndex => Ok((
+            Kind::ReadIndexReply,
+            core.read_index_here(payload).await.encode(),
+        )),
         Kind::Request => Ok((
             Kind::RequestReply,
             request_here(core, payload).await.encode(),

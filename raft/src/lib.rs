@@ -20,6 +20,7 @@ mod membership;
 mod metrics;
 mod network;
 mod node;
+mod read_index;
 mod rpc;
 mod shared;
 mod snapshot;

@@ -21,10 +21,11 @@ use crate::core::{self, Command, DataMetrics, Handles, Queues, Start};
 use crate::error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StopReason, TransferError,
 };
-use crate::forward::{Proposal, ReadRequest};
+use crate::forward::Proposal;
 use crate::log_store::LogStore;
 use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
+use crate::read_index::ReadRequest;
 use crate::shared::{Shared, members_of};
 use crate::state_machine::StateMachine;
 use crate::transport::{TcpTransport, Transport};
@@ -186,15 +187,16 @@ impl Node {
     }
 
     /// The log index that must be applied locally before a linearizable read
-    /// may be served. One quorum round serves all that wait. Waits while there
-    /// is no leader.
+    /// may be served; for `readers_count` readers that wait together. One quorum
+    /// round serves all that wait. Waits while there is no leader.
     ///
     /// # Errors
     /// See [`ReadIndexError`].
-    pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
+    pub async fn read_index(&self, readers_count: u32) -> Result<u64, ReadIndexError> {
         let (reply, index) = oneshot::channel();
         let request = ReadRequest {
             reply,
+            readers_count,
             is_forwarded: false,
         };
         let sent = self.inner.reads.send(request).await;

@@ -144,7 +144,7 @@ async fn a_leader_cut_off_is_replaced_and_serves_no_stale_reads() {
         network.cut(address(old), address(*other));
     }
     let isolated = cluster.members[old].node().clone();
-    let stale_read = tokio::spawn(async move { isolated.read_index().await });
+    let stale_read = tokio::spawn(async move { isolated.read_index(1).await });
     cluster.propose(others[0], "a=2").await;
     assert!(!stale_read.is_finished(), "no quorum, no read");
     network.heal();
@@ -213,7 +213,7 @@ async fn a_failing_state_machine_stops_the_member_and_says_so() {
     assert!(matches!(reason, StopReason::Fatal(_)), "{reason}");
     until(|| !node.status().running).await;
     assert!(within(node.propose(Bytes::from("a=1"))).await.is_err());
-    assert!(within(node.read_index()).await.is_err());
+    assert!(within(node.read_index(1)).await.is_err());
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl TestMember {
 
     /// A linearizable read on this member.
     pub(crate) async fn read(&self, name: &str) -> Option<String> {
-        let index = within(self.node().read_index()).await.unwrap();
+        let index = within(self.node().read_index(1)).await.unwrap();
         self.wait_applied(index).await;
         self.value(name)
     }

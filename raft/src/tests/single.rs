@@ -84,7 +84,7 @@ async fn many_proposals_at_once_are_all_applied() {
     let results = within(futures_util::future::join_all(proposals)).await;
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(cluster.members[0].disk.live.lock().values.len(), 2000);
-    let reads = (0..500).map(|_| node.read_index());
+    let reads = (0..500).map(|_| node.read_index(1));
     assert!(
         within(futures_util::future::join_all(reads))
             .await

@@ -392,11 +392,11 @@ fn propose_fn(node: Node, backend: crate::backend::Backend) -> crate::proposal::
 const SLOW_READ_INDEX: Duration = Duration::from_millis(500);
 
 fn read_index_fn(node: Node, metrics: Arc<Metrics>) -> crate::proposal::ReadIndexFn {
-    Arc::new(move || {
+    Arc::new(move |readers_count| {
         let (node, metrics) = (node.clone(), Arc::clone(&metrics));
         Box::pin(async move {
             let started = Instant::now();
-            let result = node.read_index().await;
+            let result = node.read_index(readers_count).await;
             if started.elapsed() > SLOW_READ_INDEX {
                 metrics.server.slow_read_indexes_total.inc();
             }
@@ -490,9 +490,11 @@ impl Server {
         duties::publish_attributes(&context.proposer, &context.cluster, attributes).await;
         for bound in self.client.drain(..) {
             let url = bound.url.as_str().to_owned();
-            let served =
-                self.serving
-                    .serve(bound, self.router.clone(), Arc::clone(&self.client_http));
+            let router = self.router.clone();
+            let grpc = move |request| router.clone().answer(request);
+            let served = self
+                .serving
+                .serve(bound, grpc, Arc::clone(&self.client_http));
             served.map_err(|source| StartError::Serve { url, source })?;
         }
         Ok(())

@@ -1,8 +1,7 @@
 //! One accepted connection: which protocol, then that protocol to its end.
 //!
-//! Streams of an HTTP/2 connection run as tasks of the current runtime. They
-//! belong to their connection: when it goes, hyper resets them and their
-//! futures are dropped, so that the connection's task is the only one to own.
+//! Streams of an HTTP/2 connection run in its task and end with it, so that the
+//! connection's task is the only one to own.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -18,11 +17,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
 
 use super::bind::Traffic;
+use super::cork::cork;
 use super::rewind::{Protocol, Rewind};
 use super::serving::Options;
+use super::streams::{StreamQueue, WithStreams};
 use crate::base::task_set::TaskSet;
 use crate::ops::HttpHandler;
 
@@ -35,32 +35,33 @@ pub(super) struct Handlers<G> {
     pub(super) options: Options,
 }
 
-/// A gRPC service as core gives it: HTTP/2 requests in, never an error out.
-pub trait GrpcService:
-    Service<
-        http::Request<Incoming>,
-        Response = http::Response<<Self as GrpcService>::Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
-    + Send
-    + 'static
-{
+/// A gRPC service: HTTP/2 requests in, never an error out.
+pub trait GrpcService: Clone + Send + 'static {
     /// The response body.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static;
+
+    /// Answers one request.
+    fn answer(
+        self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = http::Response<Self::Body>> + Send + 'static;
 }
 
-impl<S, B> GrpcService for S
+impl<S, F, B> GrpcService for S
 where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
+    S: Fn(http::Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = http::Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Body = B;
+
+    fn answer(
+        self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = http::Response<B>> + Send + 'static {
+        self(request)
+    }
 }
 
 /// Serves one connection until it ends or `tasks` stops and it has drained.
@@ -103,7 +104,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     G: GrpcService,
 {
-    let mut builder = http2::Builder::new(StreamExecutor);
+    let streams = StreamQueue::default();
+    let mut builder = http2::Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -114,23 +116,25 @@ where
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         // Rapid cancellation is normal for clients that hedge; the limit only
         // stops floods.
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        // gRPC knows no use for it.
+        .auto_date_header(false);
     if !options.keepalive_interval.is_zero() && !options.keepalive_timeout.is_zero() {
         builder
             .keep_alive_interval(options.keepalive_interval)
             .keep_alive_timeout(options.keepalive_timeout);
     }
     let service = service_fn(move |request| {
-        let mut grpc = grpc.clone();
-        // Routers of generated services are always ready; a service that is
-        // not would be polled by its own future.
-        grpc.call(request)
+        let response = grpc.clone().answer(request);
+        async move { Ok::<_, Infallible>(response.await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let (corked, cork) = cork(io);
+    let connection = pin!(builder.serve_connection(TokioIo::new(corked), service));
+    let mut connection = WithStreams::new(connection, cork, streams);
     tokio::select! {
         biased;
-        result = connection.as_mut() => return result,
-        () = tasks.stopping() => connection.as_mut().graceful_shutdown(),
+        result = &mut connection => return result,
+        () = tasks.stopping() => connection.connection().as_mut().graceful_shutdown(),
     }
     connection.await
 }
@@ -158,20 +162,6 @@ where
         () = tasks.stopping() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
-}
-
-/// Runs the streams of a connection on the current runtime, unwrapped: this is
-/// once per request.
-#[derive(Clone, Copy, Debug)]
-struct StreamExecutor;
-
-impl<F> hyper::rt::Executor<F> for StreamExecutor
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        tokio::spawn(stream);
-    }
 }
 
 /// A connection that says nothing for this long is closed: balancers open

@@ -7,8 +7,10 @@
 
 mod bind;
 mod connection;
+mod cork;
 mod rewind;
 mod serving;
+mod streams;
 
 pub use bind::{BindError, Bound, BoundListeners, Traffic, bind_all};
 pub use serving::{Options, Serving};

@@ -119,7 +119,7 @@ impl Serving {
     pub fn serve_http(&self, mut bound: Bound, http: Arc<dyn HttpHandler>) -> io::Result<()> {
         bound.traffic = super::bind::Traffic::Http;
         tracing::info!(address = bound.address(), "serving metrics");
-        self.accept(bound, NoGrpc, http)
+        self.accept(bound, no_grpc, http)
     }
 
     /// Stops accepting, waits up to `patience` for requests in flight, then
@@ -206,26 +206,10 @@ async fn accept_one(
 
 /// The gRPC side of a listener that has none; its traffic kind keeps HTTP/2
 /// away, this only gives the types a value.
-#[derive(Clone, Copy, Debug)]
-struct NoGrpc;
-
-impl tower_service::Service<http::Request<hyper::body::Incoming>> for NoGrpc {
-    type Response = http::Response<crate::ops::HttpBody>;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(
-        &mut self,
-        _context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _request: http::Request<hyper::body::Incoming>) -> Self::Future {
-        let mut response = http::Response::new(crate::ops::full_body(""));
-        *response.status_mut() = http::StatusCode::NOT_FOUND;
-        std::future::ready(Ok(response))
-    }
+async fn no_grpc(_request: http::Request<hyper::body::Incoming>) -> crate::ops::HttpResponse {
+    let mut response = http::Response::new(crate::ops::full_body(""));
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response
 }
 
 /// Connections the process can afford: its file descriptors less a reserve for

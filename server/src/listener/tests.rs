@@ -1,11 +1,9 @@
 //! Both protocols on one port, and the end of both.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,28 +15,15 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{Bound, Options, Serving, Traffic};
 use crate::config::Url;
-use crate::ops::{HttpBody, HttpHandler, HttpRequest, HttpResponse, full_body};
+use crate::ops::{HttpHandler, HttpRequest, HttpResponse, full_body};
 
 /// Answers HTTP/2 requests with their path; `/wait` never.
-#[derive(Clone)]
-struct EchoGrpc;
-
-impl tower_service::Service<http::Request<Incoming>> for EchoGrpc {
-    type Response = http::Response<HttpBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+async fn echo_grpc(request: http::Request<Incoming>) -> HttpResponse {
+    if request.uri().path() == "/wait" {
+        return std::future::pending().await;
     }
-
-    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
-        if request.uri().path() == "/wait" {
-            return Box::pin(std::future::pending());
-        }
-        let body = format!("grpc {}", request.uri().path());
-        Box::pin(ready(Ok(http::Response::new(full_body(body)))))
-    }
+    let body = format!("grpc {}", request.uri().path());
+    HttpResponse::new(full_body(body))
 }
 
 struct EchoHttp;
@@ -69,7 +54,7 @@ fn serve(traffic: Traffic, connections_max: usize) -> (SocketAddr, Serving) {
     let bound = Bound::bind(&Url::parse("http://127.0.0.1:0").unwrap(), traffic).unwrap();
     let address = bound.address().parse().unwrap();
     let serving = Serving::new(options(connections_max));
-    serving.serve(bound, EchoGrpc, Arc::new(EchoHttp)).unwrap();
+    serving.serve(bound, echo_grpc, Arc::new(EchoHttp)).unwrap();
     (address, serving)
 }
 
@@ -163,7 +148,7 @@ async fn a_unix_socket_is_served_and_its_file_removed() {
     let url = Url::parse(&format!("unix://{}", path.display())).unwrap();
     let bound = Bound::bind(&url, Traffic::GrpcAndHttp).unwrap();
     let serving = Serving::new(options(10));
-    serving.serve(bound, EchoGrpc, Arc::new(EchoHttp)).unwrap();
+    serving.serve(bound, echo_grpc, Arc::new(EchoHttp)).unwrap();
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream
         .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -1,30 +1,22 @@
 //! Linearizable reads: one read-index round for all that wait.
 //!
 //! A reader that arrives while a round is under way waits for the next one:
-//! a round only vouches for reads that began before it did. A round costs
-//! messages between members whatever its size; so after one that served a
-//! crowd the next waits a moment for more readers. A few readers never wait.
-//! Source: Raft dissertation, section 6.4.
+//! a round only vouches for reads that began before it did. Before a round
+//! begins every connection that has requests at hand gets its turn, so that
+//! readers that arrived together are in it together; the leader paces rounds
+//! of crowds. Source: Raft dissertation, section 6.4.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::applied::Applied;
 
-/// Readers in one round from which on the next gathers first.
-const CROWD_COUNT: usize = 32;
-/// How long it gathers per such crowd in the round before: little beside the
-/// time that so many readers queue for anyway.
-const GATHER_PAUSE: Duration = Duration::from_millis(1);
-/// Longest gathering.
-const GATHER_PAUSE_MAX: Duration = Duration::from_millis(5);
-
-/// Asks the leader, with a quorum behind it, for the index a read must wait
-/// for.
+/// Asks the leader, with a quorum behind it, for the index that so many
+/// readers must wait for.
 pub(crate) type ReadIndexFn =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<u64, ReadError>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(u32) -> Pin<Box<dyn Future<Output = Result<u64, ReadError>> + Send>> + Send + Sync>;
 
 /// Why a read could not be made linearizable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +94,7 @@ impl ReadGate {
 
     async fn run_rounds(&self) {
         loop {
+            tokio::task::yield_now().await;
             let round = {
                 let mut queue = self.shared.queue.lock();
                 queue.waiting.retain(|waiter| !waiter.is_closed());
@@ -111,29 +104,20 @@ impl ReadGate {
                 }
                 std::mem::take(&mut queue.waiting)
             };
-            let result = self.round().await;
-            let pause = gathering(round.len());
+            let result = self.round(round.len()).await;
             for waiter in round {
                 // A reader that timed out has left.
                 let _ = waiter.send(result);
             }
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
         }
     }
 
-    async fn round(&self) -> Result<(), ReadError> {
-        let index = (self.shared.read_index)().await?;
+    async fn round(&self, readers_count: usize) -> Result<(), ReadError> {
+        let readers_count = u32::try_from(readers_count).unwrap_or(u32::MAX);
+        let index = (self.shared.read_index)(readers_count).await?;
         self.shared.applied.wait_for(index).await;
         Ok(())
     }
-}
-
-/// How long to gather after a round with this many readers.
-fn gathering(readers_count: usize) -> Duration {
-    let crowds = u32::try_from(readers_count / CROWD_COUNT).unwrap_or(u32::MAX);
-    GATHER_PAUSE.saturating_mul(crowds).min(GATHER_PAUSE_MAX)
 }
 
 #[cfg(test)]
@@ -146,7 +130,7 @@ mod tests {
     async fn readers_that_arrive_together_share_a_round() {
         let rounds = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&rounds);
-        let read_index: ReadIndexFn = Arc::new(move || {
+        let read_index: ReadIndexFn = Arc::new(move |_readers| {
             let index = counted.fetch_add(1, Ordering::Relaxed) + 1;
             Box::pin(async move {
                 tokio::task::yield_now().await;
@@ -161,17 +145,13 @@ mod tests {
         assert!(rounds.load(Ordering::Relaxed) <= 2);
     }
 
-    #[test]
-    fn only_crowds_gather_and_never_for_long() {
-        assert_eq!(gathering(CROWD_COUNT - 1), Duration::ZERO);
-        assert_eq!(gathering(2 * CROWD_COUNT), 2 * GATHER_PAUSE);
-        assert_eq!(gathering(usize::MAX), GATHER_PAUSE_MAX);
-    }
-
     #[tokio::test]
     async fn a_reader_waits_until_the_index_is_applied() {
         let applied = Applied::new(1, 1);
-        let gate = ReadGate::new(Arc::new(|| Box::pin(async { Ok(5) })), applied.clone());
+        let gate = ReadGate::new(
+            Arc::new(|_readers| Box::pin(async { Ok(5) })),
+            applied.clone(),
+        );
         let reader = tokio::spawn(async move { gate.pass().await });
         tokio::task::yield_now().await;
         assert!(!reader.is_finished());
@@ -182,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_failed_round_fails_its_readers_and_not_the_next() {
         let calls = Arc::new(AtomicU64::new(0));
-        let read_index: ReadIndexFn = Arc::new(move || {
+        let read_index: ReadIndexFn = Arc::new(move |_readers| {
             let first = calls.fetch_add(1, Ordering::Relaxed) == 0;
             Box::pin(async move {
                 if first {

@@ -22,7 +22,7 @@ use crate::{
     apply::{self, Tally},
     mvcc::RangeResult,
     proposal::Outcome,
-    telemetry::metrics::RequestDurations,
+    telemetry::metrics::{OutcomeDurations, RequestDurations},
 };
 
 /// Reads locally, once linearizable; writes through the log.
@@ -90,26 +90,96 @@ impl KvService {
     }
 }
 
+/// The calls themselves; [`super::Router`] brings the frequent ones here past
+/// the generated service.
+impl KvService {
+    /// KV.Range.
+    ///
+    /// # Errors
+    /// The request is malformed, its revision is not there, or no quorum is.
+    pub(super) async fn range(&self, request: RangeRequest) -> Result<raw::RangeResponse, Status> {
+        validate::range(&request)?;
+        let started = Instant::now();
+        let result = self.read_range(&request, started).await;
+        let durations = &self.durations().range;
+        durations.observe(result.is_ok(), started.elapsed());
+        let result = result?;
+        Ok(raw::RangeResponse {
+            header: Some(self.context.header.with_revision(result.revision)),
+            kvs: result.kvs,
+            more: result.more,
+            count: result.count,
+        })
+    }
+
+    /// KV.Put.
+    ///
+    /// # Errors
+    /// The request is malformed or refused, or no quorum took it in time.
+    pub(super) async fn put(&self, request: PutRequest) -> Result<raw::PutResponse, Status> {
+        validate::put(&request)?;
+        self.context.check_quota(quota::put_cost(&request)).await?;
+        let request = CommandRequest::Put(request);
+        match self.propose_timed(request, &self.durations().put).await? {
+            Outcome::Put(response) => Ok(response),
+            other => Err(status::unexpected_outcome(&other)),
+        }
+    }
+
+    /// KV.DeleteRange.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) async fn delete_range(
+        &self,
+        request: DeleteRangeRequest,
+    ) -> Result<raw::DeleteRangeResponse, Status> {
+        validate::delete_range(&request)?;
+        let request = CommandRequest::DeleteRange(request);
+        let durations = &self.durations().delete_range;
+        match self.propose_timed(request, durations).await? {
+            Outcome::DeleteRange(response) => Ok(response),
+            other => Err(status::unexpected_outcome(&other)),
+        }
+    }
+
+    /// KV.Txn.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; one that only reads, as [`Self::range`].
+    pub(super) async fn txn(&self, request: TxnRequest) -> Result<raw::TxnResponse, Status> {
+        validate::txn(&request, self.context.limits.txn_operations_max)?;
+        if validate::is_read_only(&request) {
+            let started = Instant::now();
+            let result = self.read_only_txn(&request).await;
+            let durations = &self.durations().read_only_txn;
+            durations.observe(result.is_ok(), started.elapsed());
+            return result;
+        }
+        self.context.check_quota(quota::txn_cost(&request)).await?;
+        let request = CommandRequest::Txn(request);
+        match self.propose_timed(request, &self.durations().txn).await? {
+            Outcome::Txn(response) => Ok(response),
+            other => Err(status::unexpected_outcome(&other)),
+        }
+    }
+
+    async fn propose_timed(
+        &self,
+        request: CommandRequest,
+        durations: &OutcomeDurations,
+    ) -> Result<Outcome, Status> {
+        self.context.propose_timed(request, durations).await
+    }
+}
+
 #[tonic::async_trait]
 impl Kv for KvService {
     async fn range(
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<raw::RangeResponse>, Status> {
-        let request = request.into_inner();
-        validate::range(&request)?;
-        let started = Instant::now();
-        let result = self.read_range(&request, started).await;
-        let durations = &self.context.metrics.server.request_durations;
-        durations.range.observe(result.is_ok(), started.elapsed());
-        let result = result?;
-        let header = Some(self.context.header.with_revision(result.revision));
-        Ok(Response::new(raw::RangeResponse {
-            header,
-            kvs: result.kvs,
-            more: result.more,
-            count: result.count,
-        }))
+        self.range(request.into_inner()).await.map(Response::new)
     }
 
     type RangeStreamStream = RangeStream;
@@ -133,18 +203,7 @@ impl Kv for KvService {
         &self,
         request: Request<PutRequest>,
     ) -> Result<Response<raw::PutResponse>, Status> {
-        let request = request.into_inner();
-        validate::put(&request)?;
-        self.context.check_quota(quota::put_cost(&request)).await?;
-        let durations = &self.durations().put;
-        match self
-            .context
-            .propose_timed(CommandRequest::Put(request), durations)
-            .await?
-        {
-            Outcome::Put(response) => Ok(Response::new(response)),
-            other => Err(status::unexpected_outcome(&other)),
-        }
+        self.put(request.into_inner()).await.map(Response::new)
     }
 
     async fn delete_range(
@@ -152,43 +211,14 @@ impl Kv for KvService {
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<raw::DeleteRangeResponse>, Status> {
         let request = request.into_inner();
-        validate::delete_range(&request)?;
-        match self
-            .context
-            .propose_timed(
-                CommandRequest::DeleteRange(request),
-                &self.durations().delete_range,
-            )
-            .await?
-        {
-            Outcome::DeleteRange(response) => Ok(Response::new(response)),
-            other => Err(status::unexpected_outcome(&other)),
-        }
+        self.delete_range(request).await.map(Response::new)
     }
 
     async fn txn(
         &self,
         request: Request<TxnRequest>,
     ) -> Result<Response<raw::TxnResponse>, Status> {
-        let request = request.into_inner();
-        validate::txn(&request, self.context.limits.txn_operations_max)?;
-        if validate::is_read_only(&request) {
-            let started = Instant::now();
-            let result = self.read_only_txn(&request).await;
-            let durations = &self.durations().read_only_txn;
-            durations.observe(result.is_ok(), started.elapsed());
-            return result.map(Response::new);
-        }
-        self.context.check_quota(quota::txn_cost(&request)).await?;
-        let durations = &self.durations().txn;
-        match self
-            .context
-            .propose_timed(CommandRequest::Txn(request), durations)
-            .await?
-        {
-            Outcome::Txn(response) => Ok(Response::new(response)),
-            other => Err(status::unexpected_outcome(&other)),
-        }
+        self.txn(request.into_inner()).await.map(Response::new)
     }
 
     async fn compact(
@@ -198,7 +228,6 @@ impl Kv for KvService {
         let request = request.into_inner();
         let (physical, until) = (request.physical, request.revision);
         match self
-            .context
             .propose_timed(
                 CommandRequest::Compaction(request),
                 &self.durations().compaction,

@@ -272,7 +272,7 @@ mod tests {
         let (leadership, now) = watch::channel(LED);
         let leadership = Arc::new(leadership);
         let read_index = Arc::new(
-            move || -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+            move |_readers| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
                 leadership.send_replace(after);
                 Box::pin(std::future::ready(Ok(1)))
             },

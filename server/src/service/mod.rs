@@ -16,8 +16,10 @@ mod lease_id;
 mod maintenance;
 mod quota;
 mod range_stream;
+mod reply;
 mod router;
 pub(crate) mod status;
+mod unary;
 mod validate;
 mod watch;
 

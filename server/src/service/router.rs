@@ -1,13 +1,17 @@
 //! Finds the service of a gRPC request and checks what holds for every call.
 //!
 //! Paths are matched by hand: there are nine services, and a request must not
-//! pay for a general router. The checks run in etcd's order: client API
-//! version, then whether a leader is known where the client insists on one.
+//! pay for a general router. The frequent unary calls go straight to their
+//! method, the others through the generated services. The checks run in etcd's
+//! order: client API version, then whether a leader is known where the client
+//! insists on one.
 
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
+use prost::Message;
 use quoin_proto::server::{
     etcdserverpb::{
         cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
@@ -22,7 +26,7 @@ use crate::telemetry::metrics::Metrics;
 
 use super::{
     Context, cluster::ClusterService, health::HealthService, kv::KvService, lease::LeaseService,
-    maintenance::MaintenanceService, status, watch::WatchService,
+    maintenance::MaintenanceService, reply::ReplyBody, status, unary, watch::WatchService,
 };
 
 /// Room on top of `--max-request-bytes` that a message may take on the wire.
@@ -35,7 +39,8 @@ const NOT_OFFERED: [&str; 3] = [
     "v3electionpb.Election",
 ];
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+/// The reply of a generated service.
+type Generated = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// All services behind one entry. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub(crate) struct Router {
 
 #[derive(Debug)]
 struct Services {
+    /// The same service as `kv`, for calls past the generated one.
+    kv_calls: Arc<KvService>,
     kv: KvServer<KvService>,
     watch: WatchServer<WatchService>,
     lease: LeaseServer<LeaseService>,
@@ -61,8 +68,9 @@ impl Router {
     /// Services over `context`.
     pub(crate) fn new(context: Context, watch: WatchService, metrics: Arc<Metrics>) -> Self {
         let limit = context.limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
+        let kv_calls = Arc::new(KvService::new(context.clone()));
         let services = Services {
-            kv: KvServer::new(KvService::new(context.clone()))
+            kv: KvServer::from_arc(Arc::clone(&kv_calls))
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
             watch: WatchServer::new(watch)
@@ -74,6 +82,7 @@ impl Router {
             cluster: ClusterServer::new(ClusterService::new(context.clone())),
             maintenance: MaintenanceServer::new(MaintenanceService::new(context.clone())),
             health: HealthServer::new(HealthService::new(context.closing.clone())),
+            kv_calls,
             context,
             message_bytes_max: limit,
             metrics,
@@ -83,13 +92,81 @@ impl Router {
         }
     }
 
-    fn route<B>(&self, request: Request<B>) -> Result<ResponseFuture, Status>
+    /// Answers one request.
+    pub(crate) async fn answer<B>(self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let services = &*self.services;
+        if let Err(status) = check_content_type(request.headers()) {
+            let mut response = unary::refusal(status);
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
+        }
+        let counters = services.metrics.grpc.method(request.uri().path());
+        if let Some(counters) = counters {
+            counters.started();
+        }
+        let response = match services.dispatch(request).await {
+            Ok(response) => response,
+            Err(status) => unary::refusal(status),
+        };
+        if let Some(counters) = counters {
+            counters.handled(refusal_code(&response));
+        }
+        response
+    }
+}
+
+impl Services {
+    async fn dispatch<B>(&self, request: Request<B>) -> Result<Response<ReplyBody>, Status>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        self.check(request.headers())?;
+        let kv = &self.kv_calls;
+        match request.uri().path() {
+            "/etcdserverpb.KV/Range" => self.unary(request, |message| kv.range(message)).await,
+            "/etcdserverpb.KV/Put" => self.unary(request, |message| kv.put(message)).await,
+            "/etcdserverpb.KV/DeleteRange" => {
+                self.unary(request, |message| kv.delete_range(message))
+                    .await
+            }
+            "/etcdserverpb.KV/Txn" => self.unary(request, |message| kv.txn(message)).await,
+            _ => {
+                let Ok(response) = self.route(request)?.await;
+                match translate_transport_error(&response, self.message_bytes_max) {
+                    Some(status) => Err(status),
+                    None => Ok(response.map(ReplyBody::Streamed)),
+                }
+            }
+        }
+    }
+
+    async fn unary<B, M, R, F>(
+        &self,
+        request: Request<B>,
+        call: impl FnOnce(M) -> F,
+    ) -> Result<Response<ReplyBody>, Status>
+    where
+        B: HttpBody<Data = Bytes>,
+        M: Message + Default,
+        R: Message,
+        F: Future<Output = Result<R, Status>>,
+    {
+        let (head, body) = request.into_parts();
+        let message = unary::receive(&head.headers, body, self.message_bytes_max).await?;
+        Ok(unary::reply(&call(message).await?))
+    }
+
+    fn route<B>(&self, request: Request<B>) -> Result<Generated, Status>
     where
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let services = &self.services;
-        services.check(request.headers())?;
+        let services = self;
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         Ok(match service.map(|(service, _method)| service) {
@@ -110,10 +187,8 @@ impl Router {
             }
         })
     }
-}
 
-impl Services {
-    fn check(&self, headers: &http::HeaderMap) -> Result<(), Status> {
+    fn check(&self, headers: &HeaderMap) -> Result<(), Status> {
         let version = headers.get("client-api-version");
         if version.is_some_and(|text| std::str::from_utf8(text.as_bytes()).is_err()) {
             return Err(status::invalid_client_api_version());
@@ -125,63 +200,26 @@ impl Services {
     }
 }
 
+/// gRPC has one content type, perhaps with a codec or parameters behind it.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Status> {
+    let found = headers.get(header::CONTENT_TYPE);
+    let found = found.map_or(&[][..], HeaderValue::as_bytes);
+    match found.strip_prefix(b"application/grpc") {
+        Some([] | [b'+' | b';', ..]) => Ok(()),
+        _ => Err(status::content_type(found)),
+    }
+}
+
 /// The client wants to be refused where no leader is known.
-pub(crate) fn requires_leader(headers: &http::HeaderMap) -> bool {
+pub(crate) fn requires_leader(headers: &HeaderMap) -> bool {
     headers
         .get("hasleader")
         .is_some_and(|value| value.as_bytes() == b"true")
 }
 
-impl<B> Service<Request<B>> for Router
-where
-    B: HttpBody + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(
-        &mut self,
-        _context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let counters = self
-            .services
-            .metrics
-            .grpc
-            .method(request.uri().path())
-            .cloned();
-        if let Some(counters) = &counters {
-            counters.started();
-        }
-        let routed = self.route(request);
-        let limit = self.services.message_bytes_max;
-        Box::pin(async move {
-            let response = match routed {
-                Ok(response) => {
-                    let Ok(response) = response.await;
-                    match translate_transport_error(&response, limit) {
-                        Some(status) => status.into_http(),
-                        None => response,
-                    }
-                }
-                Err(status) => status.into_http(),
-            };
-            if let Some(counters) = &counters {
-                counters.handled(refusal_code(&response));
-            }
-            Ok(response)
-        })
-    }
-}
-
 /// The status code of a reply that is refused at once; what is not has its
 /// status in trailers, and counts as answered.
-fn refusal_code(response: &Response<Body>) -> usize {
+fn refusal_code(response: &Response<ReplyBody>) -> usize {
     let code = response.headers().get(Status::GRPC_STATUS);
     code.and_then(|code| code.to_str().ok()?.parse().ok())
         .unwrap_or(Code::Ok as usize)

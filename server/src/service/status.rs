@@ -84,6 +84,15 @@ statuses! {
     range_stream_sort = Unimplemented "RangeStream does not support custom sort orders";
     /// RangeStream takes no revision filters.
     range_stream_filter = Unimplemented "RangeStream does not support revision filters";
+    /// A call that ends before its message begins. Source: etcd 3.7.
+    message_missing = Unknown "EOF";
+    /// A call that ends inside its message. Source: etcd 3.7.
+    message_cut_off = Unknown "unexpected EOF";
+    /// A message that is not what the method takes. Source: etcd 3.7.
+    message_malformed = Internal
+        "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
+    /// The connection or the call was given up by the client.
+    client_gone = Cancelled "context canceled";
     /// The health service knows the server as a whole only.
     unknown_service = NotFound "unknown service";
 }
@@ -93,6 +102,26 @@ pub(crate) fn message_too_large(found_bytes: usize, max_bytes: usize) -> Status 
     Status::resource_exhausted(format!(
         "grpc: received message larger than max ({found_bytes} vs. {max_bytes})"
     ))
+}
+
+/// A compressed message, or one with an unknown flag, in grpc-go's words.
+pub(crate) fn message_encoding(flag: u8, encoding: Option<&http::HeaderValue>) -> Status {
+    let named = encoding.map(|name| String::from_utf8_lossy(name.as_bytes()));
+    match (flag, named.as_deref()) {
+        (1, None | Some("identity")) => {
+            Status::internal("grpc: compressed flag set with identity or empty encoding")
+        }
+        (1, Some(name)) => Status::unimplemented(format!(
+            "grpc: Decompressor is not installed for grpc-encoding {name:?}"
+        )),
+        _ => Status::internal(format!("grpc: received unexpected payload format {flag}")),
+    }
+}
+
+/// A request that is not gRPC, in grpc-go's words.
+pub(crate) fn content_type(found: &[u8]) -> Status {
+    let found = found.escape_ascii();
+    Status::invalid_argument(format!("invalid gRPC request content-type \"{found}\""))
 }
 
 /// A method of the API that this server does not offer yet.
