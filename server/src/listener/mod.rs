@@ -11,6 +11,7 @@ mod cork;
 mod rewind;
 mod serving;
 mod streams;
+mod turn;
 
 pub use bind::{BindError, Bound, BoundListeners, Traffic, bind_all};
 pub use serving::{Options, Serving};

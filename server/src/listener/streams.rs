@@ -20,7 +20,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 
-use super::cork::Cork;
+use super::{cork::Cork, turn::Turn};
 
 type StreamFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -43,6 +43,11 @@ where
 /// A connection together with its streams: ends with the connection, and
 /// drops the streams that are left then.
 pub(super) struct WithStreams<C, T> {
+    members: Members<C, T>,
+    turn: Turn,
+}
+
+struct Members<C, T> {
     connection: C,
     cork: Cork<T>,
     queue: StreamQueue,
@@ -53,30 +58,53 @@ impl<C, T> WithStreams<C, T> {
     /// `connection` opens its streams through `queue` and writes behind
     /// `cork`.
     pub(super) fn new(connection: C, cork: Cork<T>, queue: StreamQueue) -> Self {
-        Self {
+        let members = Members {
             connection,
             cork,
             queue,
             streams: FuturesUnordered::new(),
+        };
+        Self {
+            members,
+            turn: Turn::new(),
         }
+    }
+
+    /// The connection itself.
+    pub(super) fn connection(&mut self) -> &mut C {
+        &mut self.members.connection
     }
 }
 
-impl<C: Unpin, T> WithStreams<C, T> {
-    /// The connection itself.
-    pub(super) fn connection(&mut self) -> &mut C {
-        &mut self.connection
+impl<C, T> Members<C, T>
+where
+    C: Future + Unpin,
+    T: AsyncWrite + Unpin,
+{
+    /// Runs the connection and every stream that can go on, until none of
+    /// them has ended: those that did left something to write.
+    fn poll_round(&mut self, context: &mut Context<'_>) -> Poll<C::Output> {
+        loop {
+            if let Poll::Ready(output) = Pin::new(&mut self.connection).poll(context) {
+                return Poll::Ready(output);
+            }
+            self.streams.extend(self.queue.opened.lock().drain(..));
+            let mut ended = false;
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.streams).poll_next(context) {
+                ended = true;
+            }
+            if !ended {
+                return Poll::Pending;
+            }
+        }
     }
 
-    /// Runs every stream that can go on; whether one of them ended, and so
-    /// left something to write.
-    fn poll_streams(&mut self, context: &mut Context<'_>) -> bool {
-        self.streams.extend(self.queue.opened.lock().drain(..));
-        let mut ended = false;
-        while let Poll::Ready(Some(())) = Pin::new(&mut self.streams).poll_next(context) {
-            ended = true;
+    /// Writes what the rounds have left.
+    fn uncork(&mut self, context: &mut Context<'_>) {
+        if self.cork.uncork(context) {
+            // The connection is told at its next call, and ends.
+            context.waker().wake_by_ref();
         }
-        ended
     }
 }
 
@@ -88,19 +116,8 @@ where
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
-        loop {
-            if let Poll::Ready(output) = Pin::new(self.connection()).poll(context) {
-                return Poll::Ready(output);
-            }
-            // Streams that only wrote wake the connection themselves.
-            if self.poll_streams(context) {
-                continue;
-            }
-            // A connection that failed is told, and ends.
-            if !self.cork.uncork(context) {
-                return Poll::Pending;
-            }
-        }
+        let Self { members, turn } = &mut *self;
+        turn.run(context, members, Members::poll_round, Members::uncork)
     }
 }
 
