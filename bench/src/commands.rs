@@ -6,23 +6,23 @@ use tokio::task::LocalSet;
 
 use crate::{
     Error, Result,
-    compare::{
-        sample::{Metric, Sample},
-        session,
-        statistics::Spread,
-    },
-    flags::{Command, LoadFlags, ReadyFlags},
+    compare::{metric::Metric, sample::Sample, session, statistics::Spread},
+    flags::{Command, LoadFlags, RangeFlags, ReadyFlags, WatchFlags},
     load::{self, Options},
     progress::{note, print},
     ready,
     workload::{
-        Workload, keys::Keys, lease::KeepAlives, put::Puts, range::Ranges, txn::Txns,
-        watch::Watches,
+        Workload,
+        catch_up::CatchUps,
+        keys::{Keys, Prefix},
+        lease::{Grants, KeepAlives},
+        mixed::Mixed,
+        put::Puts,
+        range::{Ranges, Rows},
+        txn::Txns,
+        watch::{Fan, Watches},
     },
 };
-
-/// Longer than any run.
-const LEASE_SECONDS: i64 = 3_600;
 
 /// Does what `command` says.
 ///
@@ -31,42 +31,86 @@ const LEASE_SECONDS: i64 = 3_600;
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Put(flags) => {
-            let keys = Keys::new(flags.keys);
+            let keys = Keys::new(Prefix::Written, flags.keys);
             let puts = Puts::new(keys, flags.value_bytes, flags.sequential);
-            single(options(&flags.load), &Workload::Put(puts))
+            single(&options(&flags.load), &Workload::Put(puts))
         }
-        Command::Range(flags) => {
-            let options = options(&flags.load);
-            let fill = Options {
-                duration: None,
-                rate: None,
-                ..options.clone()
-            };
-            note("writing the keys to read");
-            load::run(&fill, &Workload::fill(flags.keys, flags.value_bytes))?;
-            let keys = Keys::new(flags.keys);
-            let ranges = Ranges::new(keys, flags.rows, flags.serializable);
-            single(options, &Workload::Range(ranges))
-        }
+        Command::Range(flags) => range(&flags),
         Command::Txn(flags) => {
-            let txns = Txns::new(Keys::new(flags.keys), flags.value_bytes);
-            single(options(&flags.load), &Workload::Txn(txns))
+            let keys = Keys::new(Prefix::Written, flags.keys);
+            let txns = Txns::new(keys, flags.value_bytes);
+            single(&options(&flags.load), &Workload::Txn(txns))
         }
-        Command::Watch(flags) => {
-            let mut options = options(&flags.load);
-            options.clients_count += flags.watchers;
-            let watches = Watches::new(flags.watchers, flags.value_bytes);
-            single(options, &Workload::Watch(watches))
+        Command::Watch(flags) => watch(&flags),
+        Command::CatchUp(flags) => {
+            let options = options(&flags.load);
+            let prefix = Prefix::History;
+            fill(&options, Keys::new(prefix, flags.events), flags.value_bytes)?;
+            single(&options, &Workload::CatchUp(CatchUps { prefix }))
+        }
+        Command::Grant(flags) => {
+            let ttl_seconds = flags.ttl;
+            let grants = Workload::Grant(Grants { ttl_seconds });
+            single(&options(&flags.load), &grants)
         }
         Command::Lease(flags) => {
-            let keep_alives = KeepAlives {
-                ttl_seconds: LEASE_SECONDS,
-            };
-            single(options(&flags.load), &Workload::KeepAlive(keep_alives))
+            let ttl_seconds = flags.ttl;
+            let keep_alives = Workload::KeepAlive(KeepAlives { ttl_seconds });
+            single(&options(&flags.load), &keep_alives)
+        }
+        Command::Mixed(flags) => {
+            let mut options = options(&flags.load);
+            let objects = Keys::new(Prefix::Object, flags.objects);
+            fill(&options, objects, flags.value_bytes)?;
+            options.clients_count += flags.watchers;
+            let mixed = Mixed::new(flags.watchers, objects, flags.value_bytes);
+            single(&options, &Workload::Mixed(mixed))
         }
         Command::Ready(flags) => local(starts(flags))?,
-        Command::Compare(flags) => local(session::run(flags))?,
+        Command::Compare(flags) => local(session::run(flags.resolved()))?,
     }
+}
+
+fn range(flags: &RangeFlags) -> Result<()> {
+    let options = options(&flags.load);
+    let keys = Keys::new(Prefix::Read, flags.keys);
+    fill(&options, keys, flags.value_bytes)?;
+    let rows = match flags.rows {
+        _ if flags.all => Rows::All,
+        0 | 1 => Rows::One,
+        several => Rows::Some(several),
+    };
+    let ranges = Ranges {
+        keys,
+        rows,
+        serializable: flags.serializable,
+        streamed: flags.stream,
+    };
+    single(&options, &Workload::Range(ranges))
+}
+
+fn watch(flags: &WatchFlags) -> Result<()> {
+    let mut options = options(&flags.load);
+    let streams_count = flags.streams.unwrap_or(flags.watchers);
+    let fan = Fan {
+        watchers_count: flags.watchers,
+        streams_count: streams_count.clamp(1, flags.watchers.max(1)),
+        keys_count: flags.keys.max(1),
+    };
+    options.clients_count += fan.streams_count;
+    let watches = Watches::new(fan, flags.value_bytes);
+    single(&options, &Workload::Watch(watches))
+}
+
+/// Writes what a workload expects to find.
+fn fill(options: &Options, keys: Keys, value_bytes: usize) -> Result<()> {
+    note(&format!("writing {} keys", keys.keys_count));
+    let fill = Options {
+        duration: None,
+        rate: None,
+        ..options.clone()
+    };
+    load::run(&fill, &Workload::fill(keys, value_bytes)).map(|_| ())
 }
 
 /// Runs `work` on this thread, where connections can be driven.
@@ -94,8 +138,8 @@ fn options(flags: &LoadFlags) -> Options {
     }
 }
 
-fn single(options: Options, workload: &Workload) -> Result<()> {
-    let sample = Sample::new(load::run(&options, workload)?);
+fn single(options: &Options, workload: &Workload) -> Result<()> {
+    let sample = Sample::new(load::run(options, workload)?);
     for metric in Metric::ALL {
         if let Some(value) = sample.value(metric) {
             print(&format!("{:<52} {value:>14.3}", metric.title()));

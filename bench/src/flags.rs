@@ -18,14 +18,20 @@ pub struct Flags {
 pub enum Command {
     /// Write keys.
     Put(PutFlags),
-    /// Read one key per request, or several; fills the key space first.
+    /// Read one key per request, or many; fills the key space first.
     Range(RangeFlags),
     /// Update keys where mod_revision is the one last seen.
     Txn(TxnFlags),
     /// Deliver events to many watchers; counts events.
     Watch(WatchFlags),
+    /// Start watchers in the past; counts those that caught up.
+    CatchUp(CatchUpFlags),
+    /// Grant leases, which are left to run out.
+    Grant(LeaseFlags),
     /// Renew leases, one per client.
     Lease(LeaseFlags),
+    /// Update, list, watch and expire objects as an API server does.
+    Mixed(MixedFlags),
     /// Measure the time from start to the first answer, and idle memory.
     Ready(ReadyFlags),
     /// Compare Quoin with etcd on this machine and write a report.
@@ -76,7 +82,7 @@ pub struct PutFlags {
     #[arg(long, default_value_t = 100_000)]
     pub keys: u64,
     /// Bytes of each value.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
     pub value_bytes: usize,
     /// Write keys in order, not at random.
     #[arg(long)]
@@ -93,14 +99,20 @@ pub struct RangeFlags {
     #[arg(long, default_value_t = 10_000)]
     pub keys: u64,
     /// Bytes of each value.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
     pub value_bytes: usize,
     /// Rows of each reply.
     #[arg(long, default_value_t = 1)]
     pub rows: u64,
+    /// Read all keys with each request, without a limit.
+    #[arg(long, conflicts_with = "rows")]
+    pub all: bool,
     /// Read what the member has, without asking the leader.
     #[arg(long)]
     pub serializable: bool,
+    /// Ask for a stream of chunks (RangeStream).
+    #[arg(long)]
+    pub stream: bool,
 }
 
 /// Flags of `txn`.
@@ -113,7 +125,7 @@ pub struct TxnFlags {
     #[arg(long, default_value_t = 100_000)]
     pub keys: u64,
     /// Bytes of each value.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
     pub value_bytes: usize,
 }
 
@@ -123,20 +135,60 @@ pub struct WatchFlags {
     /// The load; the clients write, the rate is that of writes.
     #[command(flatten)]
     pub load: LoadFlags,
-    /// Watchers, each on its own stream.
+    /// Watchers of all streams together.
     #[arg(long, default_value_t = 1000)]
     pub watchers: usize,
+    /// Streams, which share the connections; without it, one per watcher.
+    #[arg(long)]
+    pub streams: Option<usize>,
+    /// Different keys, written at random; each watcher watches one.
+    #[arg(long, default_value_t = 1)]
+    pub keys: u64,
     /// Bytes of each value.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
     pub value_bytes: usize,
 }
 
-/// Flags of `lease`.
+/// Flags of `catch-up`.
+#[derive(Args, Debug)]
+pub struct CatchUpFlags {
+    /// The load; each client is one watcher after another.
+    #[command(flatten)]
+    pub load: LoadFlags,
+    /// Events of the past, written before the first watcher.
+    #[arg(long, default_value_t = 10_000)]
+    pub events: u64,
+    /// Bytes of each value.
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
+    pub value_bytes: usize,
+}
+
+/// Flags of `lease` and `grant`.
 #[derive(Args, Debug)]
 pub struct LeaseFlags {
     /// The load.
     #[command(flatten)]
     pub load: LoadFlags,
+    /// Time to live of each lease, in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    pub ttl: i64,
+}
+
+/// Flags of `mixed`.
+#[derive(Args, Debug)]
+pub struct MixedFlags {
+    /// The load; the clients send requests.
+    #[command(flatten)]
+    pub load: LoadFlags,
+    /// Watchers of all objects, each on its own stream, beside the clients.
+    #[arg(long, default_value_t = 20)]
+    pub watchers: usize,
+    /// Objects; written before the first request.
+    #[arg(long, default_value_t = 5_000)]
+    pub objects: u64,
+    /// Bytes of each value.
+    #[arg(long, default_value_t = 1024, value_parser = value_bytes)]
+    pub value_bytes: usize,
 }
 
 /// Flags of `ready`.
@@ -163,15 +215,75 @@ pub struct CompareFlags {
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// Seconds measured for each work in each round.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 4.0)]
     pub seconds: f64,
     /// Seconds of warm-up before each.
     #[arg(long, default_value_t = 1.0)]
     pub warm_up: f64,
+    /// Bytes of each value, where a work does not say otherwise.
+    #[arg(long, default_value_t = 256, value_parser = value_bytes)]
+    pub value_bytes: usize,
+    /// Keys written before resident memory and restart are measured.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub loaded_keys: u64,
+    /// One round, short times and a tenth of the keys: shows that everything
+    /// runs, and nothing else.
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "warm_up", "loaded_keys"])]
+    pub quick: bool,
     /// Run only works whose name starts with this; may be repeated.
     #[arg(long)]
     pub only: Vec<String>,
     /// Folder of the report.
     #[arg(long, default_value = "docs/benchmarks")]
     pub output: PathBuf,
+}
+
+impl CompareFlags {
+    /// The flags with what `quick` stands for filled in.
+    #[must_use]
+    pub fn resolved(mut self) -> Self {
+        if self.quick {
+            self.rounds = 1;
+            self.seconds = 1.0;
+            self.warm_up = 0.5;
+            self.loaded_keys = 100_000;
+        }
+        self
+    }
+}
+
+/// Sizes that a value may have: room for a time in front, and below what a
+/// server takes in one request.
+const VALUE_BYTES: std::ops::RangeInclusive<usize> = 16..=1 << 20;
+
+fn value_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse::<usize>().map_err(|error| error.to_string())?;
+    if VALUE_BYTES.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let (least, most) = (VALUE_BYTES.start(), VALUE_BYTES.end());
+    Err(format!("a value has {least} to {most} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_sixteen_bytes_to_a_mebibyte() {
+        assert_eq!(value_bytes("16"), Ok(16));
+        assert_eq!(value_bytes("1048576"), Ok(1 << 20));
+        assert!(value_bytes("15").is_err() && value_bytes("x").is_err());
+    }
+
+    #[test]
+    fn quick_stands_for_one_short_round() {
+        let flags = Flags::parse_from(["quoin-bench", "compare", "--quick"]);
+        let Command::Compare(flags) = flags.command else {
+            panic!("not compare");
+        };
+        let flags = flags.resolved();
+        assert_eq!((flags.rounds, flags.loaded_keys), (1, 100_000));
+        assert!(Flags::try_parse_from(["b", "compare", "--quick", "--rounds", "2"]).is_err());
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// When a start counts as failed.
-const START_MAX: Duration = Duration::from_secs(30);
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// Rest before idle memory is read: start-up work is over by then.
 const IDLE: Duration = Duration::from_secs(2);
@@ -46,24 +46,32 @@ pub async fn start(binary: &Path) -> Result<Start> {
     let mut cluster = Cluster::prepare(options)?;
     let port = cluster.member(0)?.client_port;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ready = answered(address, || Ok(cluster.start_all()?)).await?;
+    tokio::time::sleep(IDLE).await;
+    let idle_bytes = Usage::of(cluster.process(0)?.id())?.resident_bytes;
+    Ok(Start { ready, idle_bytes })
+}
+
+/// How long it takes from before `start` until the member at `address` answers
+/// a linearizable read.
+///
+/// # Errors
+/// It does not start or does not answer in time.
+pub async fn answered(address: SocketAddr, start: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let started = Instant::now();
-    cluster.start_all()?;
+    start()?;
     loop {
         match ask(address).await {
-            Ok(()) => break,
+            Ok(()) => return Ok(started.elapsed()),
             Err(failure) if started.elapsed() > START_MAX => {
                 return Err(Error::Load {
-                    what: format!("start of {}", binary.display()),
+                    what: format!("start of the member at {address}"),
                     problem: failure.to_string(),
                 });
             }
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
-    let ready = started.elapsed();
-    tokio::time::sleep(IDLE).await;
-    let idle_bytes = Usage::of(cluster.process(0)?.id())?.resident_bytes;
-    Ok(Start { ready, idle_bytes })
 }
 
 async fn ask(address: SocketAddr) -> std::result::Result<(), Failure> {

@@ -5,7 +5,7 @@
 //! [`Phase::Measure`] count, so warm-up and drain leave no trace.
 
 use std::{
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,32 +27,47 @@ pub enum Phase {
     Stop,
 }
 
-/// The phase, shared by all threads of a run.
+/// The phase, and how far the run has come, shared by all threads of a run.
 #[derive(Debug, Default)]
-pub struct Control(AtomicU8);
+pub struct Control {
+    phase: AtomicU8,
+    /// Operations completed in any phase.
+    completed_count: AtomicU64,
+}
 
 impl Control {
     /// Moves on.
     pub fn enter(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Release);
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Counts operations, measured or not.
+    pub fn add_completed(&self, count: u64) {
+        self.completed_count.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Operations completed so far, in every phase.
+    #[must_use]
+    pub fn completed_count(&self) -> u64 {
+        self.completed_count.load(Ordering::Relaxed)
     }
 
     /// True before the first request may be sent.
     #[must_use]
     pub fn is_setting_up(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Phase::Setup as u8
+        self.phase.load(Ordering::Acquire) == Phase::Setup as u8
     }
 
     /// True while completions count.
     #[must_use]
     pub fn is_measuring(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Phase::Measure as u8
+        self.phase.load(Ordering::Relaxed) == Phase::Measure as u8
     }
 
     /// True once clients should end.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Phase::Stop as u8
+        self.phase.load(Ordering::Relaxed) == Phase::Stop as u8
     }
 }
 
@@ -63,6 +78,9 @@ pub struct Recorder {
     pub latencies: Histogram<u64>,
     /// Operations completed: requests, or events delivered.
     pub operations_count: u64,
+    /// Rows read or events delivered by those operations, where one carries
+    /// several.
+    pub rows_count: u64,
     /// Requests that failed, and arrivals that found no room.
     pub errors_count: u64,
     /// The first failure's text.
@@ -78,6 +96,7 @@ impl Recorder {
         Self {
             latencies: latencies.expect("the bounds are constants in order"),
             operations_count: 0,
+            rows_count: 0,
             errors_count: 0,
             first_error: None,
         }
@@ -106,6 +125,7 @@ impl Recorder {
         // Same bounds, so nothing can be out of range.
         let _added = self.latencies.add(&other.latencies);
         self.operations_count += other.operations_count;
+        self.rows_count += other.rows_count;
         self.errors_count += other.errors_count;
         if self.first_error.is_none() {
             self.first_error.clone_from(&other.first_error);

@@ -53,6 +53,26 @@ impl Usage {
     }
 }
 
+/// Makes the peak of resident memory of process `pid` begin anew. False where
+/// the kernel does not allow it.
+#[must_use]
+pub fn reset_peak(pid: u32) -> bool {
+    fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK).is_ok()
+}
+
+/// What `clear_refs` takes to reset the peak alone. Source: proc(5).
+const RESET_PEAK: &str = "5";
+
+/// Writes out everything that waits for the file system of `folder`.
+///
+/// # Errors
+/// There is no such folder, or it cannot be written.
+pub fn flush(folder: &Path) -> Result<()> {
+    let what = || folder.display().to_string();
+    let file = fs::File::open(folder).map_err(Error::io(what()))?;
+    rustix::fs::syncfs(file).map_err(|error| Error::io(what())(error.into()))
+}
+
 /// Bytes written since boot to the device that holds `folder`, by anyone.
 /// `None` where there is no such device, as for memory file systems.
 #[must_use]
@@ -110,6 +130,19 @@ mod tests {
     fn sectors_written_are_the_seventh_number() {
         assert_eq!(device_sectors(" 1 2 3 4 5 6 77 8 9"), Some(77));
         assert_eq!(device_sectors("1 2"), None);
+    }
+
+    #[test]
+    fn a_peak_begins_anew_and_a_folder_is_flushed() {
+        let pid = std::process::id();
+        let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
+        drop(touched);
+        let before = Usage::own().unwrap();
+        assert!(reset_peak(pid));
+        let after = Usage::own().unwrap();
+        assert!(after.resident_bytes_peak < before.resident_bytes_peak);
+        flush(&std::env::temp_dir()).unwrap();
+        assert!(flush(Path::new("/no/such/folder")).is_err());
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The works of a comparison, in the order they run.
 //!
 //! Clients, connections, sizes and rates are fixed here and printed in the
-//! report, so that two reports can be compared.
+//! report, so that two reports can be compared. Works of one stage run after
+//! each other on one cluster; each stage begins on fresh directories.
 
-use crate::workload::{
-    Workload, keys::Keys, lease::KeepAlives, put::Puts, range::Ranges, txn::Txns, watch::Watches,
+use crate::{
+    compare::work::{Kind, Work},
+    flags::CompareFlags,
+    workload::range::Rows,
 };
-
-/// Bytes of every value.
-pub const VALUE_BYTES: usize = 256;
 
 /// Keys that puts and transactions spread over.
 pub const KEYS_WRITTEN_COUNT: u64 = 100_000;
@@ -16,11 +16,32 @@ pub const KEYS_WRITTEN_COUNT: u64 = 100_000;
 /// Keys that are filled once and read.
 pub const KEYS_READ_COUNT: u64 = 10_000;
 
+/// Events in the past of watchers that catch up.
+pub const EVENTS_COUNT: u64 = 10_000;
+
+/// Objects of the mixed load.
+pub const OBJECTS_COUNT: u64 = 5_000;
+
+/// Bytes of the mixed load's values: a small object of Kubernetes.
+pub const MIXED_VALUE_BYTES: usize = 1024;
+
+/// Watchers of the mixed load.
+pub const MIXED_WATCHERS_COUNT: usize = 20;
+
+/// Clients of the mixed load that send requests.
+const MIXED_CLIENTS_COUNT: usize = 64;
+
+/// Watchers of the fan-out.
+pub const WATCHERS_COUNT: usize = 1000;
+
+/// Longer than any run.
+pub const LEASE_SECONDS: i64 = 3_600;
+
 /// Connections of 1000 clients.
 const CONNECTIONS_COUNT: usize = 100;
 
-/// Watchers, one stream each.
-const WATCHERS_COUNT: usize = 1000;
+/// Connections of fewer clients.
+const FEW_CONNECTIONS_COUNT: usize = 16;
 
 /// Clients that write what is watched.
 const WRITERS_COUNT: usize = 4;
@@ -29,189 +50,227 @@ const WRITERS_COUNT: usize = 4;
 /// which both systems can deliver.
 const WATCHED_PUTS_PER_SECOND: f64 = 20.0;
 
-/// Longer than any run.
-const LEASE_SECONDS: i64 = 3_600;
+/// Offered loads of the sweep, in puts per second: from idle to beyond what
+/// either system can take on a small machine.
+pub const OFFERED: [u32; 8] = [1_000, 2_500, 5_000, 10_000, 15_000, 20_000, 30_000, 40_000];
 
-/// What is done, before sizes are filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Puts of random keys.
-    Put,
-    /// Reads of one key through the leader.
-    Linearizable,
-    /// Reads of one key from the member asked.
-    Serializable,
-    /// Compare mod_revision, then put.
-    Txn,
-    /// Fan-out to watchers.
-    Watch,
-    /// Renewals of leases.
-    KeepAlive,
-}
-
-/// One work of the comparison.
-#[derive(Clone, Copy, Debug)]
-pub struct Work {
-    /// Short name, for `--only`.
-    pub name: &'static str,
-    /// Name in the report.
-    pub title: &'static str,
-    /// What an operation is.
-    pub kind: Kind,
+/// Works that share a cluster.
+#[derive(Clone, Debug)]
+pub struct Stage {
     /// Members of the cluster.
     pub members_count: usize,
-    /// Clients.
-    pub clients_count: usize,
-    /// Connections they share.
-    pub connections_count: usize,
-    /// Open loop at this rate, or closed loop.
-    pub rate: Option<f64>,
+    /// True if idle memory is measured before the first work, which takes a
+    /// rest.
+    pub is_rested: bool,
+    /// In the order they run.
+    pub works: Vec<Work>,
 }
 
-impl Work {
-    /// The clients' workload.
-    #[must_use]
-    pub fn workload(&self) -> Workload {
-        let (written, read) = (Keys::new(KEYS_WRITTEN_COUNT), Keys::new(KEYS_READ_COUNT));
-        match self.kind {
-            Kind::Put => Workload::Put(Puts::new(written, VALUE_BYTES, false)),
-            Kind::Linearizable => Workload::Range(Ranges::new(read, 1, false)),
-            Kind::Serializable => Workload::Range(Ranges::new(read, 1, true)),
-            Kind::Txn => Workload::Txn(Txns::new(written, VALUE_BYTES)),
-            Kind::Watch => Workload::Watch(Watches::new(WATCHERS_COUNT, VALUE_BYTES)),
-            Kind::KeepAlive => Workload::KeepAlive(KeepAlives {
-                ttl_seconds: LEASE_SECONDS,
-            }),
-        }
-    }
-
-    /// True if the keys to read must be there first.
-    #[must_use]
-    pub const fn needs_keys(&self) -> bool {
-        matches!(self.kind, Kind::Linearizable | Kind::Serializable)
-    }
-
-    /// True if every operation is a durable write.
-    #[must_use]
-    pub const fn writes(&self) -> bool {
-        matches!(self.kind, Kind::Put | Kind::Txn)
-    }
-
-    /// How it is run, in words.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let loop_kind = match (self.kind, self.rate) {
-            (Kind::Watch, Some(rate)) => {
-                return format!(
-                    "{WATCHERS_COUNT} watchers of one key, each on its own stream, on \
-                     {} connections; {rate} puts per second; an operation is one event delivered",
-                    self.connections_count
-                );
-            }
-            (_, Some(rate)) => format!("open loop at {rate} per second"),
-            (_, None) => "closed loop".to_owned(),
-        };
-        format!(
-            "{} clients on {} connections, {loop_kind}",
-            self.clients_count, self.connections_count
-        )
-    }
-}
-
-/// Every work, those of one cluster size together.
-pub const WORKS: [Work; 10] = [
-    closed("put-3-1", "put, 3 nodes, 1 client", Kind::Put, 3, 1),
-    closed("put-3-64", "put, 3 nodes, 64 clients", Kind::Put, 3, 64),
-    closed(
-        "put-3-1000",
-        "put, 3 nodes, 1000 clients",
-        Kind::Put,
-        3,
-        1000,
-    ),
-    closed(
-        "txn-3-1000",
-        "txn, 3 nodes, 1000 clients",
-        Kind::Txn,
-        3,
-        1000,
-    ),
-    closed(
-        "range-linearizable",
-        "linearizable range of one key, 3 nodes, 1000 clients",
-        Kind::Linearizable,
-        3,
-        1000,
-    ),
-    closed(
-        "range-serializable",
-        "serializable range of one key, 3 nodes, 1000 clients",
-        Kind::Serializable,
-        3,
-        1000,
-    ),
-    Work {
-        name: "watch",
-        title: "watch, 3 nodes, 1000 watchers on 1000 streams",
-        kind: Kind::Watch,
-        members_count: 3,
-        clients_count: WATCHERS_COUNT + WRITERS_COUNT,
-        connections_count: CONNECTIONS_COUNT,
-        rate: Some(WATCHED_PUTS_PER_SECOND),
-    },
-    closed(
-        "lease",
-        "lease keepalive, 3 nodes, 1000 streams",
-        Kind::KeepAlive,
-        3,
-        1000,
-    ),
-    closed("put-1-1", "put, 1 node, 1 client", Kind::Put, 1, 1),
-    closed(
-        "put-1-1000",
-        "put, 1 node, 1000 clients",
-        Kind::Put,
-        1,
-        1000,
-    ),
-];
-
-const fn closed(
-    name: &'static str,
-    title: &'static str,
-    kind: Kind,
-    members_count: usize,
-    clients_count: usize,
-) -> Work {
-    Work {
-        name,
-        title,
-        kind,
+/// Every stage, with the sizes of `flags`.
+#[must_use]
+pub fn stages(flags: &CompareFlags) -> Vec<Stage> {
+    let bytes = flags.value_bytes;
+    let stage = |members_count, works| Stage {
         members_count,
+        is_rested: false,
+        works,
+    };
+    vec![
+        stage(3, reads(bytes)),
+        Stage {
+            is_rested: true,
+            ..stage(3, writes(bytes))
+        },
+        stage(3, sweep(bytes)),
+        stage(3, watches(bytes)),
+        stage(
+            1,
+            vec![
+                work("put-1-1", "put, 1 node, 1 client", Kind::Put, 1, bytes),
+                work(
+                    "put-1-1000",
+                    "put, 1 node, 1000 clients",
+                    Kind::Put,
+                    1000,
+                    bytes,
+                ),
+            ],
+        ),
+        stage(3, vec![loaded(flags)]),
+    ]
+}
+
+fn reads(bytes: usize) -> Vec<Work> {
+    let range = |rows, serializable, streamed| Kind::Range {
+        rows,
+        serializable,
+        streamed,
+    };
+    vec![
+        work(
+            "range-10000",
+            "linearizable range of 10,000 keys, 3 nodes, 16 clients",
+            range(Rows::All, false, false),
+            16,
+            bytes,
+        ),
+        work(
+            "stream-10000",
+            "RangeStream of 10,000 keys, 3 nodes, 16 clients",
+            range(Rows::All, false, true),
+            16,
+            bytes,
+        ),
+        work(
+            "range-100",
+            "linearizable range of 100 keys, 3 nodes, 64 clients",
+            range(Rows::Some(100), false, false),
+            64,
+            bytes,
+        ),
+        work(
+            "range-linearizable",
+            "linearizable range of one key, 3 nodes, 1000 clients",
+            range(Rows::One, false, false),
+            1000,
+            bytes,
+        ),
+        work(
+            "range-serializable",
+            "serializable range of one key, 3 nodes, 1000 clients",
+            range(Rows::One, true, false),
+            1000,
+            bytes,
+        ),
+    ]
+}
+
+fn writes(bytes: usize) -> Vec<Work> {
+    let put = |name, title, clients| work(name, title, Kind::Put, clients, bytes);
+    let many = |name, title, kind| work(name, title, kind, 1000, bytes);
+    vec![
+        put("put-3-1", "put, 3 nodes, 1 client", 1),
+        put("put-3-64", "put, 3 nodes, 64 clients", 64),
+        put("put-3-1000", "put, 3 nodes, 1000 clients", 1000),
+        many("txn-3-1000", "txn, 3 nodes, 1000 clients", Kind::Txn),
+        many(
+            "lease",
+            "lease keepalive, 3 nodes, 1000 streams",
+            Kind::KeepAlive,
+        ),
+        many("grant", "lease grant, 3 nodes, 1000 clients", Kind::Grant),
+    ]
+}
+
+fn sweep(bytes: usize) -> Vec<Work> {
+    let steps = OFFERED.iter().map(|offered| Work {
+        rate: Some(f64::from(*offered)),
+        ..work(
+            &format!("load-{offered}"),
+            &format!("put, 3 nodes, {offered} offered per second"),
+            Kind::Put,
+            1000,
+            bytes,
+        )
+    });
+    steps.collect()
+}
+
+fn watches(bytes: usize) -> Vec<Work> {
+    let watch = |streams_count: usize| Work {
+        rate: Some(WATCHED_PUTS_PER_SECOND),
+        connections_count: CONNECTIONS_COUNT,
+        ..work(
+            &format!("watch-{streams_count}"),
+            &format!("watch, 3 nodes, 1000 watchers on {streams_count} streams"),
+            Kind::Watch { streams_count },
+            streams_count + WRITERS_COUNT,
+            bytes,
+        )
+    };
+    vec![
+        watch(1000),
+        watch(100),
+        work(
+            "catch-up",
+            "watch catch-up over 10,000 events, 3 nodes, 16 watchers",
+            Kind::CatchUp,
+            16,
+            bytes,
+        ),
+        work(
+            "mixed",
+            "mixed load of an API server, 3 nodes",
+            Kind::Mixed,
+            MIXED_WATCHERS_COUNT + MIXED_CLIENTS_COUNT,
+            MIXED_VALUE_BYTES,
+        ),
+    ]
+}
+
+fn loaded(flags: &CompareFlags) -> Work {
+    let keys_count = flags.loaded_keys.max(1);
+    work(
+        "loaded",
+        &format!("{keys_count} new keys, 3 nodes, 1000 clients"),
+        Kind::Loaded { keys_count },
+        1000,
+        flags.value_bytes,
+    )
+}
+
+/// A closed loop.
+fn work(name: &str, title: &str, kind: Kind, clients_count: usize, value_bytes: usize) -> Work {
+    Work {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        kind,
         clients_count,
         connections_count: match clients_count {
-            0..=1 => 1,
-            2..=64 => 16,
+            0..=FEW_CONNECTIONS_COUNT => clients_count,
+            17..=99 => FEW_CONNECTIONS_COUNT,
             _ => CONNECTIONS_COUNT,
         },
         rate: None,
+        value_bytes,
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::flags::{Command, Flags};
+
+    /// The flags of a plain comparison.
+    pub(crate) fn flags() -> CompareFlags {
+        match Flags::parse_from(["quoin-bench", "compare"]).command {
+            Command::Compare(flags) => flags,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn works_have_different_names_and_enough_clients() {
-        for (position, work) in WORKS.iter().enumerate() {
-            assert!(
-                WORKS[..position]
-                    .iter()
-                    .all(|other| other.name != work.name)
-            );
+        let works: Vec<Work> = stages(&flags())
+            .into_iter()
+            .flat_map(|stage| stage.works)
+            .collect();
+        for (position, work) in works.iter().enumerate() {
+            let earlier = works.iter().take(position);
+            assert!(earlier.clone().all(|other| other.name != work.name));
+            assert!(earlier.clone().all(|other| other.title != work.title));
             assert!(work.connections_count <= work.clients_count);
             assert!(work.describe().contains("connections"));
+        }
+    }
+
+    #[test]
+    fn a_loaded_store_is_alone_in_its_stage() {
+        for stage in stages(&flags()) {
+            let loaded = |work: &Work| matches!(work.kind, Kind::Loaded { .. });
+            assert!(stage.works.len() == 1 || !stage.works.iter().any(loaded));
         }
     }
 }

@@ -5,9 +5,10 @@ use std::fs;
 use crate::{
     Error, Result,
     compare::{
-        plan::{WORKS, Work},
+        plan::{self, Stage},
         round::{self, Round},
         system::System,
+        work::Work,
     },
     flags::CompareFlags,
     machine::{self, Machine},
@@ -30,9 +31,11 @@ pub struct Session {
     pub load_after: String,
     /// etcd and Quoin.
     pub systems: [System; 2],
-    /// The works that ran.
-    pub works: Vec<Work>,
-    /// Of each system, its rounds; each round once per cluster size.
+    /// Everything that a whole comparison runs.
+    pub plan: Vec<Stage>,
+    /// What ran of it.
+    pub stages: Vec<Stage>,
+    /// Of each system, its rounds; each round once per stage that ran.
     pub rounds: [Vec<Vec<Round>>; 2],
     /// Of each system, one start per round.
     pub starts: [Vec<Start>; 2],
@@ -46,10 +49,11 @@ pub struct Session {
 pub async fn run(flags: CompareFlags) -> Result<()> {
     let session = Session::run(flags).await?;
     let folder = &session.flags.output;
-    let text = report::markdown::render(&session);
-    let plot = report::plot::render(&session);
+    let text = report::page::render(&session);
+    let plots = report::plots(&session);
     fs::create_dir_all(folder).map_err(Error::io(folder.display().to_string()))?;
-    for (name, content) in [("compare.md", &text), ("compare.svg", &plot)] {
+    let page = (report::PAGE, text.clone());
+    for (name, content) in plots.into_iter().chain([page]) {
         let path = folder.join(name);
         fs::write(&path, content).map_err(Error::io(path.display().to_string()))?;
         note(&format!("wrote {}", path.display()));
@@ -59,26 +63,45 @@ pub async fn run(flags: CompareFlags) -> Result<()> {
 }
 
 impl Session {
+    /// The works that ran, in their order.
+    pub fn works(&self) -> impl Iterator<Item = &Work> {
+        self.stages.iter().flat_map(|stage| &stage.works)
+    }
+
+    /// A work by its short name, whether it ran or not.
+    #[must_use]
+    pub fn planned(&self, name: &str) -> Option<&Work> {
+        let mut works = self.plan.iter().flat_map(|stage| &stage.works);
+        works.find(|work| work.name == name)
+    }
+
     async fn run(flags: CompareFlags) -> Result<Self> {
         let chosen = |name: &str| {
             flags.only.is_empty() || flags.only.iter().any(|only| name.starts_with(only))
         };
-        let works: Vec<Work> = WORKS.into_iter().filter(|work| chosen(work.name)).collect();
+        let plan = plan::stages(&flags);
+        let stages: Vec<Stage> = plan
+            .iter()
+            .filter_map(|stage| part(stage, chosen))
+            .collect();
         let with_starts = chosen(READY);
-        if works.is_empty() && !with_starts {
-            let names: Vec<_> = WORKS.iter().map(|work| work.name).collect();
+        if stages.is_empty() && !with_starts {
+            let works = plan.iter().flat_map(|stage| &stage.works);
+            let names: Vec<_> = works.map(|work| work.name.as_str()).collect();
             let names = names.join(", ");
             return Err(Error::Flags(format!("works are {names}, {READY}")));
         }
         let systems = System::both(&flags)?;
-        let steps = works.len() + usize::from(with_starts);
+        let works_count: usize = stages.iter().map(|stage| stage.works.len()).sum();
+        let steps = works_count + usize::from(with_starts);
         let mut progress = Progress::new(steps * 2 * flags.rounds);
         let mut session = Self {
             machine: Machine::survey()?,
             load_after: String::new(),
             rounds: [Vec::new(), Vec::new()],
             starts: [Vec::new(), Vec::new()],
-            works,
+            plan,
+            stages,
             systems,
             flags,
         };
@@ -96,19 +119,15 @@ impl Session {
         } else {
             [1, 0]
         };
-        let sizes = self
-            .works
-            .chunk_by(|one, two| one.members_count == two.members_count);
-        let sizes: Vec<Vec<Work>> = sizes.map(<[Work]>::to_vec).collect();
         let mut parts: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
-        for works in &sizes {
+        for stage in &self.stages {
             for which in order {
                 let (Some(system), Some(part)) = (self.systems.get(which), parts.get_mut(which))
                 else {
                     continue;
                 };
                 let seed = number as u64 + 1;
-                part.push(round::run(system, works, &self.flags, seed, progress).await);
+                part.push(round::run(system, stage, &self.flags, seed, progress).await);
             }
         }
         for (rounds, part) in self.rounds.iter_mut().zip(parts) {
@@ -130,4 +149,11 @@ impl Session {
             progress.step(&format!("{}: {text}", system.name));
         }
     }
+}
+
+/// The works of a stage that were chosen; `None` if there are none.
+fn part(stage: &Stage, chosen: impl Fn(&str) -> bool) -> Option<Stage> {
+    let works = stage.works.iter().filter(|work| chosen(&work.name));
+    let works: Vec<Work> = works.cloned().collect();
+    (!works.is_empty()).then_some(Stage { works, ..*stage })
 }

@@ -3,10 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::compare::{
-    plan::Work,
-    sample::{Metric, Sample},
-    session::Session,
-    statistics::Spread,
+    metric::Metric, sample::Sample, session::Session, statistics::Spread, work::Work,
 };
 
 /// One work's samples, round by round; rounds in which either system has no

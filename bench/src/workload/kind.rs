@@ -4,8 +4,10 @@ use crate::{
     connection::Failure,
     load::Client,
     workload::{
+        catch_up::CatchUps,
         keys::Keys,
-        lease::KeepAlives,
+        lease::{Grants, KeepAlives},
+        mixed::Mixed,
         put::{Fill, Puts},
         range::Ranges,
         txn::Txns,
@@ -27,8 +29,14 @@ pub enum Workload {
     Txn(Txns),
     /// Watches keys that some clients write.
     Watch(Watches),
+    /// Watches what was written before.
+    CatchUp(CatchUps),
+    /// Grants leases.
+    Grant(Grants),
     /// Keeps leases alive.
     KeepAlive(KeepAlives),
+    /// Does what an API server of Kubernetes does.
+    Mixed(Mixed),
 }
 
 impl Workload {
@@ -41,14 +49,17 @@ impl Workload {
             Self::Range(_) => "range",
             Self::Txn(_) => "txn",
             Self::Watch(_) => "watch",
+            Self::CatchUp(_) => "watch catch-up",
+            Self::Grant(_) => "lease grant",
             Self::KeepAlive(_) => "lease keepalive",
+            Self::Mixed(_) => "mixed",
         }
     }
 
-    /// Keys `0..keys_count`, each written once.
+    /// Every key of `keys`, written once.
     #[must_use]
-    pub fn fill(keys_count: u64, value_bytes: usize) -> Self {
-        Self::Fill(Fill::new(Keys::new(keys_count), value_bytes))
+    pub fn fill(keys: Keys, value_bytes: usize) -> Self {
+        Self::Fill(Fill::new(keys, value_bytes))
     }
 
     /// One client's life.
@@ -59,10 +70,13 @@ impl Workload {
         match self {
             Self::Put(puts) => unary::drive(client, puts).await,
             Self::Fill(fill) => unary::drive(client, fill).await,
-            Self::Range(ranges) => unary::drive(client, ranges).await,
+            Self::Range(ranges) => ranges.drive(client).await,
             Self::Txn(txns) => unary::drive(client, txns).await,
             Self::Watch(watches) => watches.drive(client).await,
+            Self::CatchUp(catch_ups) => catch_ups.drive(client).await,
+            Self::Grant(grants) => unary::drive(client, grants).await,
             Self::KeepAlive(keep_alives) => keep_alives.drive(client).await,
+            Self::Mixed(mixed) => mixed.drive(client).await,
         }
     }
 }

@@ -11,10 +11,7 @@ use quoin_proto::etcdserverpb::PutRequest;
 use crate::{
     connection::{Call, Frames},
     random::{Random, Values},
-    workload::{
-        keys::{Keys, name},
-        unary::Requests,
-    },
+    workload::{keys::Keys, unary::Requests},
 };
 
 /// Start of the values' randomness: the same in every run.
@@ -48,7 +45,10 @@ impl Requests for Puts {
 
     fn next(&mut self, frames: &mut Frames, random: &mut Random) -> Option<Bytes> {
         let key = match &self.sequence {
-            Some(next) => name(next.fetch_add(1, Ordering::Relaxed) % self.keys.keys_count),
+            Some(next) => {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                self.keys.name(number % self.keys.keys_count)
+            }
             None => self.keys.random(random),
         };
         let value = self.values.value(random);
@@ -84,7 +84,7 @@ impl Requests for Fill {
     fn next(&mut self, frames: &mut Frames, random: &mut Random) -> Option<Bytes> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let value = self.values.value(random);
-        (number < self.keys.keys_count).then(|| put(frames, &name(number), value))
+        (number < self.keys.keys_count).then(|| put(frames, &self.keys.name(number), value))
     }
 }
 
@@ -103,20 +103,22 @@ mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::workload::keys::Prefix;
 
     #[test]
     fn a_fill_writes_every_key_once() {
-        let mut one = Fill::new(Keys::new(3), 8);
+        let keys = Keys::new(Prefix::Written, 3);
+        let mut one = Fill::new(keys, 8);
         let mut two = one.clone();
         let (mut frames, mut random) = (Frames::default(), Random::new(1));
-        let mut keys = Vec::new();
+        let mut seen = Vec::new();
         while let Some(frame) = one.next(&mut frames, &mut random) {
-            keys.push(PutRequest::decode(&frame[5..]).unwrap().key);
-            keys.extend(
+            seen.push(PutRequest::decode(&frame[5..]).unwrap().key);
+            seen.extend(
                 two.next(&mut frames, &mut random)
                     .map(|frame| PutRequest::decode(&frame[5..]).unwrap().key),
             );
         }
-        assert_eq!(keys, [name(0), name(1), name(2)].map(|key| key.to_vec()));
+        assert_eq!(seen, [0, 1, 2].map(|number| keys.name(number).to_vec()));
     }
 }

@@ -18,10 +18,7 @@ use crate::{
     connection::{Call, Frames},
     load::Client,
     random::{Random, Values},
-    workload::{
-        keys::{Keys, name},
-        unary::Requests,
-    },
+    workload::{keys::Keys, unary::Requests},
 };
 
 /// Start of the values' randomness: the same in every run.
@@ -75,7 +72,7 @@ impl Requests for Txns {
 
     fn next(&mut self, frames: &mut Frames, random: &mut Random) -> Option<Bytes> {
         self.current = self.choose(random);
-        let key = frames.bytes(&name(self.current));
+        let key = frames.bytes(&self.keys.name(self.current));
         let revision = self.seen.get(&self.current).copied().unwrap_or(0);
         let put = request_op::Request::RequestPut(PutRequest {
             key: key.clone(),

@@ -1,7 +1,5 @@
 //! Requests with one reply each.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::{
@@ -10,15 +8,12 @@ use crate::{
     random::Random,
 };
 
-/// Pause after a failure, so that a dead server is not asked in a hot loop.
-const FAILURE_PAUSE: Duration = Duration::from_millis(10);
-
-/// A sequence of requests of one method, one per client.
+/// A sequence of requests, one per client.
 pub trait Requests {
     /// Prepares for a client.
     fn start(&mut self, _client: &Client) {}
 
-    /// The method.
+    /// The method of the request made last, or of all.
     fn call(&self) -> Call;
 
     /// The next framed message; `None` ends the client.
@@ -46,11 +41,7 @@ pub async fn drive(mut client: Client, mut requests: impl Requests) -> Result<()
                 client.complete(start);
                 requests.reply(reply);
             }
-            Err(refused @ Failure::Refused { .. }) => {
-                client.fail(&refused);
-                tokio::time::sleep(FAILURE_PAUSE).await;
-            }
-            Err(lost) => return Err(lost),
+            Err(failure) => client.refused(failure).await?,
         }
     }
     Ok(())

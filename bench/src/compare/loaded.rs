@@ -1,0 +1,85 @@
+//! Many keys in the store: what they cost in memory, on disk and at a restart.
+//!
+//! All keys are written, one request each, and the members rest. Then all of
+//! them are stopped as a service manager would, which makes them write what
+//! they still hold: so the count of bytes charges each system for everything
+//! that the keys make it write, sooner or later. Then all but one start again,
+//! and once they have a leader the last one starts: its time is that of
+//! reading its data, without an election.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use crate::{
+    Result,
+    compare::{
+        deployment::{Deployment, complete},
+        metric::Metric,
+        sample::{Sample, per_operation},
+        work::Work,
+    },
+    flags::CompareFlags,
+    load::{self, DeviceCount, Options},
+    progress::note,
+    ready,
+};
+
+/// Rest before memory is read: checkpoints and collections that the load began
+/// are over.
+const REST: Duration = Duration::from_secs(5);
+
+/// Loads `keys_count` keys and measures what they cost.
+///
+/// # Errors
+/// A key was not written, or a member does not stop or start in time.
+pub async fn run(
+    deployment: &mut Deployment,
+    work: &Work,
+    keys_count: u64,
+    flags: &CompareFlags,
+    seed: u64,
+) -> Result<Sample> {
+    let options = Options {
+        duration: None,
+        seed,
+        ..deployment.options(work, flags)
+    };
+    note(&format!("    {}", work.title));
+    let written = DeviceCount::flushed_bytes(&deployment.folder);
+    let outcome = load::run(&options, &work.workload())?;
+    complete(&outcome, keys_count)?;
+    let mut sample = Sample::new(outcome);
+    tokio::time::sleep(REST).await;
+    sample.set_resident(&deployment.usages()?);
+    for position in 0..deployment.cluster.members_count() {
+        deployment.cluster.terminate(position).await?;
+    }
+    let after = DeviceCount::flushed_bytes(&deployment.folder);
+    let device = written.zip(after).map(|(before, after)| DeviceCount {
+        bytes: after.saturating_sub(before),
+        operations_count: keys_count,
+    });
+    sample.set(Metric::Device, device.and_then(per_operation));
+    let restart = restart(deployment).await?;
+    sample.set(Metric::Restart, Some(restart.as_secs_f64() * 1e3));
+    Ok(sample)
+}
+
+/// Starts all members, the last one when the others serve, and returns how
+/// long it took from the start of its process to its first linearizable read.
+async fn restart(deployment: &mut Deployment) -> Result<Duration> {
+    let cluster = &mut deployment.cluster;
+    let last = cluster.members_count().saturating_sub(1);
+    for position in 0..last {
+        cluster.start_member(position)?;
+    }
+    if last > 0 {
+        cluster.wait_ready().await?;
+        cluster.wait_leader().await?;
+    }
+    let port = cluster.member(last)?.client_port;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    ready::answered(address, || Ok(cluster.start_member(last)?)).await
+}
