@@ -37,7 +37,7 @@ pub fn run(command: Command) -> Result<()> {
         }
         Command::Range(flags) => range(&flags),
         Command::Txn(flags) => {
-            let keys = Keys::new(Prefix::Written, flags.keys);
+            let keys = Keys::new(Prefix::Updated, flags.keys);
             let txns = Txns::new(keys, flags.value_bytes);
             single(&options(&flags.load), &Workload::Txn(txns))
         }

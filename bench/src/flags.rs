@@ -230,6 +230,11 @@ pub struct CompareFlags {
     /// runs, and nothing else.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "warm_up", "loaded_keys"])]
     pub quick: bool,
+    /// Gibibytes written to one Quoin member in the end, to compare its puts
+    /// before and after; takes minutes and three times the space. Not done
+    /// without this flag.
+    #[arg(long)]
+    pub growth: Option<u64>,
     /// Run only works whose name starts with this; may be repeated.
     #[arg(long)]
     pub only: Vec<String>,

@@ -48,12 +48,14 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Starts `members_count` members on fresh directories.
+    /// Starts `members_count` members on fresh directories, with further
+    /// `flags`.
     ///
     /// # Errors
     /// They do not start or find no leader.
-    pub async fn start(system: &System, members_count: usize) -> Result<Self> {
+    pub async fn start(system: &System, members_count: usize, flags: &[String]) -> Result<Self> {
         let options = ClusterOptions::new(members_count).binary(Some(system.binary.clone()));
+        let options = options.flags(flags);
         let mut cluster = Cluster::start(options).await?;
         let leader = cluster.wait_leader().await?;
         let (mut endpoints, mut pids) = (Vec::new(), Vec::new());

@@ -2,12 +2,13 @@
 //!
 //! [`plan`] lists the [`work`]s in stages and [`targets`] what they must show;
 //! [`round`] runs one system through a stage on a fresh [`deployment`],
-//! [`loaded`] the stage with many keys; [`sample`] holds the figures
-//! ([`metric`]) that one run of one work gave, [`reuse`] what its
-//! buffer pools did, [`statistics`] makes medians and ratios of rounds,
-//! [`session`] alternates the systems.
+//! [`loaded`] the stage with many keys, [`growth`] Quoin alone on much data.
+//! [`sample`] holds the figures ([`metric`]) that one run of one work gave,
+//! [`reuse`] what its buffer pools did, [`statistics`] makes medians and ratios
+//! of rounds, [`session`] alternates the systems.
 
 pub mod deployment;
+pub mod growth;
 pub mod loaded;
 pub mod metric;
 pub mod plan;

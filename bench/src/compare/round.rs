@@ -43,7 +43,7 @@ pub async fn run(
         members_count: stage.members_count,
         ..Round::default()
     };
-    let mut deployment = match Deployment::start(system, stage.members_count).await {
+    let mut deployment = match Deployment::start(system, stage.members_count, &[]).await {
         Ok(deployment) => deployment,
         Err(error) => {
             let text = format!("the cluster did not start: {error}");

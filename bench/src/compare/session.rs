@@ -5,6 +5,7 @@ use std::fs;
 use crate::{
     Error, Result,
     compare::{
+        growth::{self, Growth},
         plan::{self, Stage},
         round::{self, Round},
         system::System,
@@ -19,6 +20,9 @@ use crate::{
 
 /// Name that `--only` knows the start measurement by.
 const READY: &str = "ready";
+
+/// Name that `--only` knows the growth measurement by.
+const GROWTH: &str = "growth";
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Session {
     pub rounds: [Vec<Vec<Round>>; 2],
     /// Of each system, one start per round.
     pub starts: [Vec<Start>; 2],
+    /// What much data did to Quoin, where it was asked for.
+    pub growth: Option<Growth>,
 }
 
 /// Runs the comparison and writes its report.
@@ -85,11 +91,14 @@ impl Session {
             .filter_map(|stage| part(stage, chosen))
             .collect();
         let with_starts = chosen(READY);
-        if stages.is_empty() && !with_starts {
+        let growth = flags.growth.filter(|_| chosen(GROWTH));
+        if stages.is_empty() && !with_starts && growth.is_none() {
             let works = plan.iter().flat_map(|stage| &stage.works);
             let names: Vec<_> = works.map(|work| work.name.as_str()).collect();
             let names = names.join(", ");
-            return Err(Error::Flags(format!("works are {names}, {READY}")));
+            return Err(Error::Flags(format!(
+                "works are {names}, {READY}, and {GROWTH} with --growth"
+            )));
         }
         let systems = System::both(&flags)?;
         let works_count: usize = stages.iter().map(|stage| stage.works.len()).sum();
@@ -100,6 +109,7 @@ impl Session {
             load_after: String::new(),
             rounds: [Vec::new(), Vec::new()],
             starts: [Vec::new(), Vec::new()],
+            growth: None,
             plan,
             stages,
             systems,
@@ -107,6 +117,13 @@ impl Session {
         };
         for number in 0..session.flags.rounds {
             session.round(number, with_starts, &mut progress).await;
+        }
+        if let Some(gib) = growth {
+            let [_, quoin] = &session.systems;
+            match growth::run(quoin, gib, &session.flags).await {
+                Ok(growth) => session.growth = Some(growth),
+                Err(error) => note(&format!("growth: {error}")),
+            }
         }
         session.load_after = machine::load();
         Ok(session)

@@ -91,7 +91,10 @@ impl Work {
                 serializable,
                 streamed,
             }),
-            Kind::Txn => Workload::Txn(Txns::new(written, value_bytes)),
+            Kind::Txn => {
+                let updated = Keys::new(Prefix::Updated, KEYS_WRITTEN_COUNT);
+                Workload::Txn(Txns::new(updated, value_bytes))
+            }
             Kind::Watch { streams_count } => {
                 let fan = Fan {
                     watchers_count: WATCHERS_COUNT,

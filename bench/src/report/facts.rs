@@ -72,6 +72,9 @@ fn command(flags: &CompareFlags) -> String {
         ));
     }
     command.push_str(&format!(" --value-bytes {value_bytes}"));
+    if let Some(gib) = flags.growth {
+        command.push_str(&format!(" --growth {gib}"));
+    }
     for only in &flags.only {
         command.push_str(" --only ");
         command.push_str(only);

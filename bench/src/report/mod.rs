@@ -1,7 +1,7 @@
 //! What a comparison found, for readers: a page of tables, and plots.
 //!
 //! [`page`] puts the parts in order: [`facts`], [`verdicts`], [`works`],
-//! [`sweep`], [`starts`]. [`series`] has one work's figures over the rounds,
+//! [`sweep`], [`growth`], [`starts`]. [`series`] has one work's figures over the rounds,
 //! [`text`] writes figures. [`plot`] and [`sweep_plot`] draw with [`svg`].
 
 pub mod page;
@@ -9,6 +9,7 @@ pub mod series;
 
 mod axes;
 mod facts;
+mod growth;
 mod plot;
 mod plots;
 mod starts;

@@ -4,7 +4,7 @@ use std::fmt::{Result, Write};
 
 use crate::{
     compare::session::Session,
-    report::{LATENCIES, facts, starts, sweep, verdicts, works},
+    report::{LATENCIES, facts, growth, starts, sweep, verdicts, works},
 };
 
 /// The page as Markdown.
@@ -22,6 +22,7 @@ fn write_page(page: &mut String, session: &Session) -> Result {
     verdicts::write(page, session)?;
     works::write_ratios(page, session)?;
     sweep::write(page, session)?;
+    growth::write(page, session)?;
     starts::write(page, session)?;
     if session.works().any(|work| !work.is_step()) {
         writeln!(
@@ -42,6 +43,7 @@ mod tests {
     use super::*;
     use crate::{
         compare::{
+            growth::Growth,
             metric::Metric,
             plan::{self, Stage},
             round::Round,
@@ -97,6 +99,7 @@ mod tests {
             stages,
             rounds,
             starts: [vec![start], vec![start]],
+            growth: None,
         }
     }
 
@@ -126,6 +129,23 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert!(names.iter().all(|name| page.contains(name)) && names.len() == 2);
+    }
+
+    #[test]
+    fn growth_is_held_against_its_own_beginning() {
+        let mut session = session(|_| Vec::new());
+        assert!(render(&session).contains("| >= 0.8 | - | not measured |"));
+        let sample = sample(Duration::from_millis(1), 1);
+        session.growth = Some(Growth {
+            keys_count: 7,
+            folder_bytes: 2_000_000_000,
+            empty: sample.clone(),
+            fill: sample.clone(),
+            full: sample,
+        });
+        let page = render(&session);
+        assert!(page.contains("| >= 0.8 | 1.000 (1.000-1.000) | met |"));
+        assert!(page.contains("2.0 GB"));
     }
 
     #[test]

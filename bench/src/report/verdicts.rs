@@ -11,6 +11,9 @@ use crate::{
     report::{series::Series, text::judged},
 };
 
+/// The row that has nothing of etcd in it.
+const GROWTH: &str = "put on 10 GB against put on nothing, of our own";
+
 /// Writes the table of targets.
 pub(super) fn write(page: &mut String, session: &Session) -> Result {
     writeln!(page, "## Targets\n")?;
@@ -41,6 +44,7 @@ fn names(session: &Session, target: &Target) -> (String, &'static str) {
             let planned = session.planned(work).map(|work| work.title.clone());
             (planned.unwrap_or_else(|| work.to_owned()), metric.name())
         }
+        Evidence::Growth { metric } => (GROWTH.to_owned(), metric.name()),
         Evidence::Absent { what, .. } => (what.to_owned(), ""),
     }
 }
@@ -51,6 +55,7 @@ fn measured(session: &Session, target: &Target) -> Option<Spread> {
             let work = session.planned(work)?;
             Series::of(session, work).ratio(metric)
         }
+        Evidence::Growth { metric } => session.growth.as_ref()?.ratio(metric),
         Evidence::Absent { .. } => None,
     }
 }

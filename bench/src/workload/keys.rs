@@ -18,6 +18,8 @@ pub const PREFIX_BYTES: usize = 6;
 pub enum Prefix {
     /// Keys that are written.
     Written,
+    /// Keys that are written where nobody else did.
+    Updated,
     /// Keys that are read and stay as they are.
     Read,
     /// Keys that are watched while they are written.
@@ -36,6 +38,7 @@ impl Prefix {
     pub const fn bytes(self) -> &'static [u8; PREFIX_BYTES] {
         match self {
             Self::Written => b"bench/",
+            Self::Updated => b"swaps/",
             Self::Read => b"reads/",
             Self::Watched => b"watch/",
             Self::History => b"older/",
@@ -50,6 +53,7 @@ impl Prefix {
     pub const fn end(self) -> &'static [u8; PREFIX_BYTES] {
         match self {
             Self::Written => b"bench0",
+            Self::Updated => b"swaps0",
             Self::Read => b"reads0",
             Self::Watched => b"watch0",
             Self::History => b"older0",
@@ -107,6 +111,14 @@ impl Keys {
         self.prefix.name(number)
     }
 
+    /// The number of the key of that name; `None` if it is none of these.
+    #[must_use]
+    pub fn number(self, name: &[u8]) -> Option<u64> {
+        let digits = name.strip_prefix(self.prefix.bytes())?;
+        let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        (number < self.keys_count).then_some(number)
+    }
+
     /// Any key, all alike likely.
     pub fn random(self, random: &mut Random) -> [u8; KEY_BYTES] {
         self.name(random.below(self.keys_count))
@@ -130,7 +142,10 @@ mod tests {
     fn random_keys_stay_in_the_space() {
         let (keys, mut random) = (Keys::new(Prefix::Read, 3), Random::new(5));
         for _ in 0..100 {
-            assert!(keys.random(&mut random) <= keys.name(2));
+            let name = keys.random(&mut random);
+            assert!(keys.number(&name).is_some());
         }
+        assert_eq!(keys.number(&keys.name(3)), None);
+        assert_eq!(keys.number(&Prefix::Event.name(1)), None);
     }
 }

@@ -90,15 +90,39 @@ impl Mixed {
             return self.watch(client).await;
         }
         let lease = lease::grant(&mut client, EVENT_SECONDS).await?;
+        let mut updates = self.updates.clone();
+        updates.start(&client);
+        self.learn(&mut client, &mut updates).await?;
         let requests = Drawn {
             current: Request::Read,
             objects: self.objects,
-            updates: self.updates,
+            updates,
             list: List::new(self.objects.prefix),
             lease,
             values: self.values,
         };
         unary::drive(client, requests).await
+    }
+
+    /// Lists all objects, as an informer does, so that updates succeed from the
+    /// first one on.
+    async fn learn(&self, client: &mut Client, updates: &mut Txns) -> Result<(), Failure> {
+        let (key, range_end) = self.objects.prefix.range();
+        let request = RangeRequest {
+            key,
+            range_end,
+            keys_only: true,
+            ..RangeRequest::default()
+        };
+        let frame = client.frames.borrow_mut().frame(&request);
+        let reply = client.connection.unary(Call::Range, frame).await?;
+        let malformed = |error: prost::DecodeError| Failure::Transport(error.to_string());
+        let list = RangeResponse::decode(reply).map_err(malformed)?;
+        for pair in list.kvs {
+            let pair = KeyValue::decode(pair).map_err(malformed)?;
+            updates.learn(&pair.key, pair.mod_revision);
+        }
+        Ok(())
     }
 
     async fn watch(self, mut client: Client) -> Result<(), Failure> {

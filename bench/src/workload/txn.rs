@@ -51,6 +51,18 @@ impl Txns {
         }
     }
 
+    /// Takes in what a key's mod_revision is, as if it had been looked at.
+    pub(super) fn learn(&mut self, name: &[u8], mod_revision: i64) {
+        if let Some(number) = self.keys.number(name).filter(|number| self.owns(*number)) {
+            self.seen.insert(number, mod_revision);
+        }
+    }
+
+    /// True for keys that this client may choose.
+    fn owns(&self, number: u64) -> bool {
+        number % self.clients_count == self.index
+    }
+
     /// A key that no other client has; with more clients than keys, clients
     /// share and lose some comparisons.
     fn choose(&self, random: &mut Random) -> u64 {
@@ -114,5 +126,29 @@ impl Requests for Txns {
             })
         };
         self.seen.insert(self.current, revision.unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::keys::Prefix;
+
+    #[test]
+    fn a_client_chooses_its_own_keys_and_compares_what_it_learned() {
+        let keys = Keys::new(Prefix::Updated, 30);
+        let mut txns = Txns::new(keys, 8);
+        (txns.index, txns.clients_count) = (3, 10);
+        for number in 0..30 {
+            txns.learn(&keys.name(number), 7);
+        }
+        assert_eq!(txns.seen.len(), 3);
+        let (mut frames, mut random) = (Frames::default(), Random::new(1));
+        for _ in 0..20 {
+            let frame = txns.next(&mut frames, &mut random).unwrap();
+            let request = TxnRequest::decode(&frame[5..]).unwrap();
+            let expected = Some(compare::TargetUnion::ModRevision(7));
+            assert_eq!(request.compare[0].target_union, expected);
+        }
     }
 }
