@@ -215,7 +215,7 @@ pub struct CompareFlags {
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// Seconds measured for each work in each round.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
     /// Seconds of warm-up before each.
     #[arg(long, default_value_t = 1.0)]

@@ -35,8 +35,6 @@ const STEP_MAX: Duration = Duration::from_secs(2);
 pub struct Deployment {
     /// Kills the members when it goes.
     pub cluster: Cluster,
-    /// Position of the leader in the cluster.
-    pub leader: usize,
     /// Client addresses.
     pub endpoints: Vec<SocketAddr>,
     /// Processes.
@@ -68,7 +66,6 @@ impl Deployment {
         let folder = cluster.member(leader)?.data.clone();
         Ok(Self {
             cluster,
-            leader,
             endpoints,
             pids,
             folder,
