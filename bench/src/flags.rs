@@ -235,7 +235,8 @@ pub struct CompareFlags {
     /// without this flag.
     #[arg(long)]
     pub growth: Option<u64>,
-    /// Run only works whose name starts with this; may be repeated.
+    /// Run only the work of this name, or those whose names start with it; may
+    /// be repeated.
     #[arg(long)]
     pub only: Vec<String>,
     /// Folder of the report.

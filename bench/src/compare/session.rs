@@ -82,10 +82,8 @@ impl Session {
     }
 
     async fn run(flags: CompareFlags) -> Result<Self> {
-        let chosen = |name: &str| {
-            flags.only.is_empty() || flags.only.iter().any(|only| name.starts_with(only))
-        };
         let plan = plan::stages(&flags);
+        let chosen = |name: &str| is_chosen(&plan, &flags.only, name);
         let stages: Vec<Stage> = plan
             .iter()
             .filter_map(|stage| part(stage, chosen))
@@ -173,4 +171,33 @@ fn part(stage: &Stage, chosen: impl Fn(&str) -> bool) -> Option<Stage> {
     let works = stage.works.iter().filter(|work| chosen(&work.name));
     let works: Vec<Work> = works.cloned().collect();
     (!works.is_empty()).then_some(Stage { works, ..*stage })
+}
+
+/// True if `only` names this work, or the start of its name and no other work;
+/// nothing in `only` chooses everything.
+fn is_chosen(plan: &[Stage], only: &[String], name: &str) -> bool {
+    let is_work = |text: &str| {
+        let mut works = plan.iter().flat_map(|stage| &stage.works);
+        works.any(|work| work.name == text)
+    };
+    let matches = |only: &String| name == only || (!is_work(only) && name.starts_with(only));
+    only.is_empty() || only.iter().any(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_name_chooses_one_work_and_the_start_of_names_several() {
+        let plan = plan::stages(&plan::tests::flags());
+        let chosen = |only: &[&str], name| {
+            let only: Vec<String> = only.iter().map(|only| (*only).to_owned()).collect();
+            is_chosen(&plan, &only, name)
+        };
+        assert!(chosen(&["watch-100"], "watch-100"));
+        assert!(!chosen(&["watch-100"], "watch-1000"));
+        assert!(chosen(&["watch"], "watch-1000") && chosen(&["lease", "rea"], READY));
+        assert!(!chosen(&["watch"], "lease") && chosen(&[], "lease"));
+    }
 }
