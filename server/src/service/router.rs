@@ -128,7 +128,10 @@ impl Services {
         self.check(request.headers())?;
         let kv = &self.kv_calls;
         match request.uri().path() {
-            "/etcdserverpb.KV/Range" => self.unary(request, |message| kv.range(message)).await,
+            "/etcdserverpb.KV/Range" => {
+                let message = self.receive(request).await?;
+                Ok(unary::range_reply(kv.range(message).await?))
+            }
             "/etcdserverpb.KV/Put" => self.unary(request, |message| kv.put(message)).await,
             "/etcdserverpb.KV/DeleteRange" => {
                 self.unary(request, |message| kv.delete_range(message))
@@ -156,9 +159,17 @@ impl Services {
         R: Message,
         F: Future<Output = Result<R, Status>>,
     {
-        let (head, body) = request.into_parts();
-        let message = unary::receive(&head.headers, body, self.message_bytes_max).await?;
+        let message = self.receive(request).await?;
         Ok(unary::reply(&call(message).await?))
+    }
+
+    async fn receive<B, M>(&self, request: Request<B>) -> Result<M, Status>
+    where
+        B: HttpBody<Data = Bytes>,
+        M: Message + Default,
+    {
+        let (head, body) = request.into_parts();
+        unary::receive(&head.headers, body, self.message_bytes_max).await
     }
 
     fn route<B>(&self, request: Request<B>) -> Result<Generated, Status>

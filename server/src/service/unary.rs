@@ -13,9 +13,13 @@ use futures_util::future::poll_fn;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Body;
 use prost::Message;
+use quoin_proto::raw::RangeResponse;
 use tonic::Status;
 
-use super::{reply::ReplyBody, status};
+use super::{
+    reply::{Pairs, ReplyBody},
+    status,
+};
 
 /// Compression flag and length in front of a message.
 const PREFIX_BYTES: usize = 5;
@@ -61,17 +65,37 @@ where
 /// A reply of one message.
 pub(super) fn reply(message: &impl Message) -> Response<ReplyBody> {
     let length = message.encoded_len();
-    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + length);
-    framed.put_u8(0);
-    // etcd has no larger replies either: the prefix has four bytes.
-    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    let mut framed = prefix(length, length);
     message
         .encode(&mut framed)
         .expect("encoding fails only without room, and there is exactly enough");
-    let mut response = Response::new(ReplyBody::Whole {
+    succeeded(ReplyBody::Whole {
         message: Some(framed.freeze()),
         trailers: Some(TRAILERS.clone()),
-    });
+    })
+}
+
+/// A reply of as many pairs as it may be.
+pub(super) fn range_reply(message: RangeResponse) -> Response<ReplyBody> {
+    let prefix = prefix(message.encoded_len(), 0);
+    succeeded(ReplyBody::Pairs(Pairs::new(
+        prefix,
+        message,
+        TRAILERS.clone(),
+    )))
+}
+
+/// What stands in front of a message of `length` bytes, with room for `room`.
+fn prefix(length: usize, room: usize) -> BytesMut {
+    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES + room);
+    prefix.put_u8(0);
+    // etcd has no larger replies either: the prefix has four bytes.
+    prefix.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    prefix
+}
+
+fn succeeded(body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
     response.headers_mut().clone_from(&HEADERS);
     response
 }
