@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::memory::{copy_in, copy_out};
-use super::{LockGuard, Storage, StorageFile};
+use super::{LockGuard, Storage, StorageFile, names_in};
 
 /// A disk in memory that misbehaves. Clones share it.
 #[derive(Clone, Debug)]
@@ -236,14 +236,7 @@ impl Storage for FaultyStorage {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let disk = self.begin()?;
-        let inside = disk
-            .names
-            .keys()
-            .filter(|path| path.parent() == Some(directory));
-        Ok(inside
-            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into()))
-            .collect())
+        Ok(names_in(self.begin()?.names.keys(), directory))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {

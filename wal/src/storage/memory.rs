@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{LockGuard, Storage, StorageFile};
+use super::{LockGuard, Storage, StorageFile, names_in};
 
 /// A file system in memory.
 #[derive(Clone, Debug, Default)]
@@ -54,14 +54,7 @@ impl Storage for MemoryStorage {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let files = self.0.lock();
-        let inside = files
-            .by_path
-            .keys()
-            .filter(|path| path.parent() == Some(directory));
-        Ok(inside
-            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into()))
-            .collect())
+        Ok(names_in(self.0.lock().by_path.keys(), directory))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {

@@ -14,7 +14,7 @@ mod memory;
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use faulty::{FaultyStorage, Loss};
@@ -101,6 +101,14 @@ pub trait StorageFile: Send + Sync + Debug {
     /// # Errors
     /// Whatever the file system reports.
     fn length(&self) -> io::Result<u64>;
+}
+
+/// Names of the files directly in `directory`, for storages that keep paths.
+fn names_in<'a>(paths: impl Iterator<Item = &'a PathBuf>, directory: &Path) -> Vec<String> {
+    let inside = paths.filter(|path| path.parent() == Some(directory));
+    inside
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into()))
+        .collect()
 }
 
 /// Holds a lock; dropping it releases the lock.
