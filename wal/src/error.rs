@@ -15,7 +15,7 @@ use crate::config::LogIdentity;
 #[non_exhaustive]
 pub enum Error {
     /// The storage refused an operation.
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// What was tried, as a verb.
         operation: &'static str,
@@ -122,5 +122,15 @@ impl Error {
                 cause: Arc::new(other.clone()),
             },
         }
+    }
+}
+
+/// What to do about a failure, for those where it is not obvious.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room on this volume and start the member again, nothing acknowledged is lost"
+        }
+        _ => "",
     }
 }

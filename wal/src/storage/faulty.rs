@@ -2,9 +2,10 @@
 //!
 //! Every operation is counted; one can be made to fail, alone or with all that
 //! follow (the process or the machine dies in the middle of it, a write then
-//! lands in part). `after_crash` gives the disk as found after power loss: what
-//! was synced, plus what the loss mode leaves of the rest, in 512 byte sectors.
-//! Names are an ordered journal of which a prefix survives, as on ext4.
+//! lands in part). The disk may be small, and full. `after_crash` gives the disk
+//! as found after power loss: what was synced, plus what the loss mode leaves of
+//! the rest, in 512 byte sectors. Names are an ordered journal of which a prefix
+//! survives, as on ext4.
 //! Chances come from a seed, so a failing run can be repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ struct Disk {
     journal: Vec<Vec<(PathBuf, Option<usize>)>>,
     files: Vec<Image>,
     locked: BTreeSet<PathBuf>,
+    /// Bytes of all files together; `None` is endless.
+    bytes_max: Option<usize>,
     operations_count: u64,
     fail_at: Option<u64>,
     dead_from: Option<u64>,
@@ -87,6 +90,17 @@ impl FaultyStorage {
     /// Makes the operation with this ordinal (from 0) and all later ones fail.
     pub fn die_at(&self, operation: u64) {
         self.0.lock().dead_from = Some(operation);
+    }
+
+    /// Bounds the bytes of all files together; `None` takes the bound away. A
+    /// write for which there is no room lands in part and fails.
+    pub fn limit_bytes(&self, bytes_max: Option<usize>) {
+        self.0.lock().bytes_max = bytes_max;
+    }
+
+    /// Bytes of all files together.
+    pub fn used_bytes(&self) -> usize {
+        self.0.lock().used_bytes()
     }
 
     /// Makes every operation from now on fail.
@@ -176,6 +190,23 @@ impl Disk {
     /// A number below `bound`.
     fn chance(&mut self, bound: u64) -> usize {
         usize::try_from(self.next_random() % bound.max(1)).unwrap_or(0)
+    }
+
+    fn used_bytes(&self) -> usize {
+        let files = self.names.values().filter_map(|file| self.files.get(*file));
+        files.map(|image| image.content.len()).sum()
+    }
+
+    /// How many bytes of a write at `offset` of this file find room.
+    fn room(&self, file: usize, offset: u64, length: usize) -> usize {
+        let Some(bytes_max) = self.bytes_max else {
+            return length;
+        };
+        let held = self.files.get(file).map_or(0, |image| image.content.len());
+        let free = bytes_max.saturating_sub(self.used_bytes());
+        let end_max = held.saturating_add(free);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        length.min(end_max.saturating_sub(start))
     }
 
     fn change_names(&mut self, changes: Vec<(PathBuf, Option<usize>)>) {
@@ -308,8 +339,9 @@ impl StorageFile for Handle {
         let is_last = disk
             .dead_from
             .is_some_and(|from| from + 1 == disk.operations_count);
+        let room = disk.room(self.file, offset, bytes.len());
         let count = match &begun {
-            Ok(()) => bytes.len(),
+            Ok(()) => room,
             // The operation the machine dies in lands in part; later ones, and
             // one that merely fails, not at all.
             Err(_) if is_last => disk.chance(bytes.len() as u64 + 1),
@@ -317,6 +349,9 @@ impl StorageFile for Handle {
         };
         if let Some(image) = disk.files.get_mut(self.file) {
             image.write(offset, bytes.get(..count).unwrap_or_default());
+        }
+        if room < bytes.len() {
+            return begun.and(Err(io::ErrorKind::StorageFull.into()));
         }
         begun
     }
