@@ -32,7 +32,7 @@ use crate::read_index::ReadRequest;
 use crate::shared::Shared;
 use crate::state_machine::{SnapshotSink, StateMachine};
 use crate::transport::{self, Class, Identity, Link, Peers, Transport};
-use crate::types::{PeerNode, TypeConfig, hidden};
+use crate::types::{LogId, PeerNode, TypeConfig, hidden};
 
 /// What the tasks of a member share.
 pub(crate) struct Core<S: StateMachine> {
@@ -106,9 +106,10 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         transport,
         handler,
         shared,
-        ..
+        queues,
+        mut shutdown,
+        ready,
     } = start;
-    let (queues, mut shutdown, ready) = (start.queues, start.shutdown, start.ready);
     let peers = connect_peers(&config, &log_store, transport, &shared);
     let control = Arc::new(ApplierControl::default());
     let applied = state_machine.applied().log_id.as_ref().and_then(hidden);
@@ -118,24 +119,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         Arc::clone(&control),
         config.snapshot_count,
     );
-    let agreed = applied.map_or(Ok(()), |applied| log_store.agree_with(applied));
-    let raft = match agreed.and_then(|()| raft_config(&config)) {
-        Err(error) => Err(error),
-        Ok(settings) => {
-            let network = Network::new(peers.clone());
-            let store = log_store.clone();
-            Raft::new(
-                config.member_id,
-                Arc::new(settings),
-                network,
-                store,
-                applier,
-            )
-            .await
-            .map_err(|error| Error::Raft(error.to_string()))
-        }
-    };
-    let raft = match raft {
+    let raft = match start_raft(&config, &log_store, &peers, applier, applied).await {
         Ok(raft) => raft,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -152,20 +136,10 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         handler,
         contact: Contact::new(config.election_timeout),
         config,
-        reads: queues.reads_sender,
+        reads: queues.reads_sender.clone(),
         snapshot_turn: tokio::sync::Mutex::new(()),
     });
-    tokio::spawn(watch_server(Arc::clone(&core)));
-    tokio::spawn(transport::accept_loop(
-        Arc::clone(core.peers.shared()),
-        Incoming::new(Arc::clone(&core)),
-    ));
-    tokio::spawn(Arc::clone(&core).propose_loop(queues.proposals));
-    tokio::spawn(Arc::clone(&core).read_loop(queues.reads));
-    tokio::spawn(Arc::clone(&core).command_loop(queues.commands));
-    tokio::spawn(checkpoint_loop(Arc::clone(&core), control));
-    tokio::spawn(purge_loop(Arc::clone(&core)));
-    tokio::spawn(membership::upkeep_loop(Arc::clone(&core)));
+    core.spawn_tasks(queues, control);
     let _ = ready.send(match core.bootstrap().await {
         Ok(()) => Ok(Handles { data }),
         Err(error) => Err(error),
@@ -178,6 +152,30 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
     if let Err(error) = core.raft.shutdown().await {
         tracing::error!(%error, "consensus did not stop cleanly");
     }
+}
+
+/// Starts openraft on a log that agrees with what is applied.
+async fn start_raft<S: StateMachine>(
+    config: &Config,
+    log_store: &LogStore,
+    peers: &Peers,
+    applier: Applier<S>,
+    applied: Option<LogId>,
+) -> Result<Raft<TypeConfig, Applier<S>>, Error> {
+    if let Some(applied) = applied {
+        log_store.agree_with(applied)?;
+    }
+    let settings = Arc::new(raft_config(config)?);
+    let network = Network::new(peers.clone());
+    Raft::new(
+        config.member_id,
+        settings,
+        network,
+        log_store.clone(),
+        applier,
+    )
+    .await
+    .map_err(|error| Error::Raft(error.to_string()))
 }
 
 impl<S: StateMachine> Core<S> {
@@ -195,6 +193,21 @@ impl<S: StateMachine> Core<S> {
 
     pub(crate) fn link(&self, member: u64, class: Class) -> Link {
         self.peers.link(member, class, &self.shared.urls_of(member))
+    }
+
+    /// Starts everything that lives as long as the runtime.
+    fn spawn_tasks(self: &Arc<Self>, queues: Queues, control: Arc<ApplierControl>) {
+        tokio::spawn(watch_server(Arc::clone(self)));
+        tokio::spawn(transport::accept_loop(
+            Arc::clone(self.peers.shared()),
+            Incoming::new(Arc::clone(self)),
+        ));
+        tokio::spawn(Arc::clone(self).propose_loop(queues.proposals));
+        tokio::spawn(Arc::clone(self).read_loop(queues.reads));
+        tokio::spawn(Arc::clone(self).command_loop(queues.commands));
+        tokio::spawn(checkpoint_loop(Arc::clone(self), control));
+        tokio::spawn(purge_loop(Arc::clone(self)));
+        tokio::spawn(membership::upkeep_loop(Arc::clone(self)));
     }
 
     /// Asks the state machine for a place to spool a snapshot.
