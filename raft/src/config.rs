@@ -68,9 +68,10 @@ pub struct Config {
     pub kept_entries_count: u64,
     /// Bytes of entries kept below a checkpoint; the smaller bound wins.
     pub kept_bytes_max: u64,
-    /// Bytes of recent entries held in memory for apply and replication. Their
-    /// buffers are used again only once they leave, so more is not better; a
-    /// follower that is further behind is served from the log files.
+    /// Bytes of recent entries held in memory for apply and replication; those that
+    /// are applied are bounded in number too. Their buffers are used again only
+    /// once they leave, so more is not better; a follower that is further behind
+    /// is served from the log files.
     pub cache_bytes_max: usize,
     /// The write-ahead log.
     pub wal: WalConfig,

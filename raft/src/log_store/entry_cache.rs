@@ -1,9 +1,11 @@
-//! The hot tail: the newest entries in memory, bounded by bytes.
+//! The hot tail: the newest entries in memory, bounded by bytes, and by number
+//! where apply is through.
 //!
 //! Every entry is read back once by apply and once per follower, nearly
 //! always soon after it was appended; those reads must not touch the disk.
 //! The cache is one contiguous run that ends at the last entry of the log.
-//! Evicting is always safe: the write-ahead log holds the same entries.
+//! Evicting is always safe: the write-ahead log holds the same entries. It is
+//! also wanted: an entry's buffer can be used again only once it has left.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,6 +18,8 @@ pub(crate) struct EntryCache {
     entries: VecDeque<Entry>,
     bytes: usize,
     bytes_max: usize,
+    /// Entries below this index have been read by apply.
+    unread_from: u64,
 }
 
 impl EntryCache {
@@ -24,6 +28,7 @@ impl EntryCache {
             entries: VecDeque::new(),
             bytes: 0,
             bytes_max,
+            unread_from: 0,
         }
     }
 
@@ -37,7 +42,24 @@ impl EntryCache {
         }
         self.bytes += entry.footprint();
         self.entries.push_back(entry);
-        while self.bytes > self.bytes_max && self.entries.len() > 1 {
+        self.evict();
+    }
+
+    /// Apply has read the entries below `index`.
+    pub(crate) fn note_read(&mut self, index: u64) {
+        self.unread_from = self.unread_from.max(index);
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        while let Some(first) = self.entries.front()
+            && self.entries.len() > 1
+        {
+            let is_read = first.log_id.index < self.unread_from;
+            let is_many = is_read && self.entries.len() > READ_COUNT_MAX;
+            if self.bytes <= self.bytes_max && !is_many {
+                break;
+            }
             self.drop_first();
         }
     }
@@ -102,6 +124,11 @@ impl EntryCache {
     }
 }
 
+/// Entries that apply has read are held up to this number, for followers. Each
+/// member has a handful under way at a time, so a follower that is further behind
+/// had a reason, and is served from the log files.
+const READ_COUNT_MAX: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -132,6 +159,22 @@ mod tests {
         assert_eq!(cache.read(0..10, usize::MAX), None);
         assert_eq!(indexes(cache.read(8..10, usize::MAX)), Some(vec![8, 9]));
         assert!(cache.bytes <= 1000);
+    }
+
+    #[test]
+    fn small_entries_leave_by_their_number_once_apply_has_read_them() {
+        let mut cache = EntryCache::new(1 << 20);
+        let next = READ_COUNT_MAX as u64 + 50;
+        (0..next).for_each(|index| cache.push(entry(index, 1)));
+        assert!(cache.read(0..next, usize::MAX).is_some());
+        cache.note_read(5);
+        assert_eq!(cache.read(4..next, usize::MAX), None);
+        assert!(cache.read(5..next, usize::MAX).is_some());
+        cache.note_read(next);
+        let held = cache.read(50..next, usize::MAX).unwrap();
+        assert_eq!(held.len(), READ_COUNT_MAX);
+        cache.push(entry(next, 1));
+        assert_eq!(cache.read(50..next, usize::MAX), None);
     }
 
     #[test]

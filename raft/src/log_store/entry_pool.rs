@@ -29,6 +29,23 @@ impl EntryPool {
         }
     }
 
+    /// Puts buffers at home before anybody asks: about as many as the entry cache
+    /// and the entries under way hold, so that a member is warm from its first
+    /// request on. Memory that was never written to is not resident, so a large
+    /// buffer costs a page until its first use.
+    pub(crate) fn fill_ahead(&self) {
+        for ((class, bytes), count) in self
+            .shared
+            .classes
+            .iter()
+            .zip(CLASS_BYTES)
+            .zip(CLASS_READY_COUNTS)
+        {
+            let buffers = (0..count).map(|_| Vec::with_capacity(bytes));
+            class.lock().extend(buffers);
+        }
+    }
+
     /// An empty buffer with room for at least `capacity` bytes.
     pub fn get(&self, capacity: usize) -> EntryBuffer {
         let metrics = &self.shared.metrics;
@@ -162,6 +179,11 @@ const CLASS_BYTES: [usize; 7] = [
     2 << 20,
 ];
 
+/// Buffers made ahead per class; less than 1 MiB becomes resident by it. Entries
+/// of few requests are held in number by the cache, larger ones sooner reach its
+/// bound of bytes.
+const CLASS_READY_COUNTS: [usize; CLASS_BYTES.len()] = [192, 192, 96, 48, 24, 4, 0];
+
 /// Bytes kept at home per class: enough for the entries between two purges of
 /// the cache at full load, small beside the cache itself.
 const CLASS_HOME_BYTES_MAX: usize = 16 << 20;
@@ -218,6 +240,16 @@ mod tests {
             "rate {}",
             metrics.pool_reuse_rate()
         );
+    }
+
+    #[test]
+    fn a_filled_pool_serves_the_first_entries_without_allocating() {
+        let metrics = Metrics::shared();
+        let pool = EntryPool::new(Arc::clone(&metrics));
+        pool.fill_ahead();
+        let held: Vec<_> = (0..150).map(|_| pool.get(700)).collect();
+        assert_eq!(metrics.pool_misses.value(), 0);
+        drop(held);
     }
 
     #[test]

@@ -65,8 +65,9 @@ impl LogStore {
         wal.first_segment_bytes = wal.first_segment_bytes.min(wal.segment_bytes);
         wal.spare_segments_count = config.wal.spare_segments_count;
         wal.unsafe_no_fsync = config.wal.unsafe_no_fsync;
-        // Recent entries are in our cache; the log keeps what is not durable.
-        wal.tail_bytes_max = WAL_TAIL_BYTES_MAX;
+        // Recent entries are in our cache; the log keeps what is not durable, and
+        // nothing else, because that would hold buffers back.
+        wal.tail_bytes_max = 0;
         let (wal, recovery) = Log::open(storage, wal)?;
         let is_new =
             recovery.last.is_none() && recovery.purged.is_none() && recovery.vote.is_none();
@@ -91,12 +92,14 @@ impl LogStore {
             weights: Weights::default(),
         };
         let metrics = Metrics::shared();
+        let pool = EntryPool::new(Arc::clone(&metrics));
+        pool.fill_ahead();
         let purged_next = AtomicU64::new(purged.map_or(0, |id| id.index + 1));
         Ok(Self {
             shared: Arc::new(Shared {
                 wal,
                 state: Mutex::new(state),
-                pool: EntryPool::new(Arc::clone(&metrics)),
+                pool,
                 metrics,
                 purged_next,
                 is_new,
@@ -193,9 +196,6 @@ fn stored<T>(
         reason: error.to_string(),
     })
 }
-
-/// The log's own tail beside our cache: a few groups.
-const WAL_TAIL_BYTES_MAX: usize = 4 << 20;
 
 #[cfg(test)]
 mod contract;

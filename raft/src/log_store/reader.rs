@@ -96,7 +96,7 @@ impl LogStore {
     }
 }
 
-/// State of an entry stream.
+/// State of an entry stream. Only apply reads by streams.
 struct Feed {
     store: LogStore,
     range: Range<u64>,
@@ -122,6 +122,8 @@ impl Feed {
                 .await?;
             self.range.start += chunk.len() as u64;
             self.chunk = chunk.into_iter();
+            let mut state = self.store.shared.state.lock();
+            state.cache.note_read(self.range.start);
         }
     }
 }
