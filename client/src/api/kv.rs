@@ -15,7 +15,7 @@ use quoin_proto::etcdserverpb::{
 };
 
 use super::call::send;
-use super::range;
+use super::range::range_constructors;
 use super::txn::Txn;
 use crate::{Client, Error};
 
@@ -143,38 +143,9 @@ impl RangeStream {
     }
 }
 
+range_constructors!(Get, RangeRequest);
+
 impl Get {
-    /// One key.
-    pub fn key(key: impl Into<Bytes>) -> Self {
-        Self(RangeRequest {
-            key: key.into(),
-            ..RangeRequest::default()
-        })
-    }
-
-    /// Keys from `start` up to and without `end`.
-    pub fn range(start: impl Into<Bytes>, end: impl Into<Bytes>) -> Self {
-        Self::over((start.into(), end.into()))
-    }
-
-    /// All keys that start with `prefix`; all keys if it is empty.
-    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        Self::over(range::prefix(prefix.into()))
-    }
-
-    /// `key` and all keys after it.
-    pub fn from_key(key: impl Into<Bytes>) -> Self {
-        Self::over(range::from_key(key.into()))
-    }
-
-    fn over((key, range_end): (Bytes, Bytes)) -> Self {
-        Self(RangeRequest {
-            key,
-            range_end,
-            ..RangeRequest::default()
-        })
-    }
-
     /// At most this many pairs; 0 is no limit.
     #[must_use]
     pub fn limit(mut self, pairs_count_max: i64) -> Self {
@@ -274,38 +245,9 @@ impl Put {
     }
 }
 
+range_constructors!(Delete, DeleteRangeRequest);
+
 impl Delete {
-    /// One key.
-    pub fn key(key: impl Into<Bytes>) -> Self {
-        Self(DeleteRangeRequest {
-            key: key.into(),
-            ..DeleteRangeRequest::default()
-        })
-    }
-
-    /// Keys from `start` up to and without `end`.
-    pub fn range(start: impl Into<Bytes>, end: impl Into<Bytes>) -> Self {
-        Self::over((start.into(), end.into()))
-    }
-
-    /// All keys that start with `prefix`; all keys if it is empty.
-    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        Self::over(range::prefix(prefix.into()))
-    }
-
-    /// `key` and all keys after it.
-    pub fn from_key(key: impl Into<Bytes>) -> Self {
-        Self::over(range::from_key(key.into()))
-    }
-
-    fn over((key, range_end): (Bytes, Bytes)) -> Self {
-        Self(DeleteRangeRequest {
-            key,
-            range_end,
-            ..DeleteRangeRequest::default()
-        })
-    }
-
     /// The reply has the pairs as they were.
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
@@ -314,44 +256,8 @@ impl Delete {
     }
 }
 
-impl From<&'static str> for Get {
-    fn from(key: &'static str) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<String> for Get {
-    fn from(key: String) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<RangeRequest> for Get {
-    fn from(request: RangeRequest) -> Self {
-        Self(request)
-    }
-}
-
 impl From<PutRequest> for Put {
     fn from(request: PutRequest) -> Self {
-        Self(request)
-    }
-}
-
-impl From<&'static str> for Delete {
-    fn from(key: &'static str) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<String> for Delete {
-    fn from(key: String) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<DeleteRangeRequest> for Delete {
-    fn from(request: DeleteRangeRequest) -> Self {
         Self(request)
     }
 }

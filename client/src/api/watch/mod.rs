@@ -15,7 +15,6 @@ mod task;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -24,7 +23,7 @@ use quoin_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 
 use self::resume::Resume;
 use self::task::Task;
-use super::range;
+use super::range::range_constructors;
 use crate::{Client, Error};
 
 /// What to watch.
@@ -120,35 +119,9 @@ impl futures_util::Stream for Watcher {
     }
 }
 
+range_constructors!(Watch, WatchCreateRequest);
+
 impl Watch {
-    /// One key.
-    pub fn key(key: impl Into<Bytes>) -> Self {
-        Self::over((key.into(), Bytes::new()))
-    }
-
-    /// Keys from `start` up to and without `end`.
-    pub fn range(start: impl Into<Bytes>, end: impl Into<Bytes>) -> Self {
-        Self::over((start.into(), end.into()))
-    }
-
-    /// All keys that start with `prefix`; all keys if it is empty.
-    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        Self::over(range::prefix(prefix.into()))
-    }
-
-    /// `key` and all keys after it.
-    pub fn from_key(key: impl Into<Bytes>) -> Self {
-        Self::over(range::from_key(key.into()))
-    }
-
-    fn over((key, range_end): (Bytes, Bytes)) -> Self {
-        Self(WatchCreateRequest {
-            key,
-            range_end,
-            ..WatchCreateRequest::default()
-        })
-    }
-
     /// From this revision on, history included; 0 is from now on.
     #[must_use]
     pub fn start_revision(mut self, revision: i64) -> Self {
@@ -190,24 +163,6 @@ impl Watch {
     pub fn fragment(mut self) -> Self {
         self.0.fragment = true;
         self
-    }
-}
-
-impl From<&'static str> for Watch {
-    fn from(key: &'static str) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<String> for Watch {
-    fn from(key: String) -> Self {
-        Self::key(key)
-    }
-}
-
-impl From<WatchCreateRequest> for Watch {
-    fn from(request: WatchCreateRequest) -> Self {
-        Self(request)
     }
 }
 

@@ -9,6 +9,7 @@ use quoin_proto::server::etcdserverpb::watch_server::Watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
+use crate::service::router::requires_leader;
 use crate::watch::Hub;
 
 use super::leader_loss::LeaderLoss;
@@ -34,9 +35,6 @@ pub(crate) struct WatchService {
     pub(crate) progress_interval: Duration,
 }
 
-/// Metadata key by which a client insists on a leader.
-const HAS_LEADER_KEY: &str = "hasleader";
-
 /// Part of the progress interval up to which a stream's own interval is longer,
 /// so that streams opened together do not tick together. Source: etcd 3.7.
 const JITTER_MAX: f64 = 0.1;
@@ -50,9 +48,7 @@ impl Watch for WatchService {
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (metadata, extensions, requests) = request.into_parts();
-        let insists = metadata
-            .get(HAS_LEADER_KEY)
-            .is_some_and(|value| value == "true");
+        let insists = requires_leader(metadata.as_ref());
         let ends = Ends {
             closed: self.hub.closed(),
             leader_lost: insists.then(|| self.leader_loss.next_loss()),
