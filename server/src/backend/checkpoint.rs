@@ -100,12 +100,8 @@ impl Checkpointer {
             cold.forget(grave.id);
         }
         cold.engine()?.maintain()?;
-        self.shared
-            .disk_bytes
-            .store(disk_bytes(cold.path()), Ordering::Relaxed);
-        self.shared
-            .pages_bytes
-            .store(self.pages.bytes(), Ordering::Relaxed);
+        self.shared.space.note_disk(disk_bytes(cold.path()));
+        self.shared.space.note_pages(self.pages.bytes());
         Ok(position)
     }
 
@@ -237,6 +233,7 @@ impl Checkpointer {
             checkpointed,
             directory: &directory,
         });
+        self.shared.space.note_collector(&collector);
         if collector.has_graves() {
             self.shared.has_garbage.store(true, Ordering::SeqCst);
         }

@@ -271,7 +271,7 @@ impl Checkpointer {
         if let Some(cold) = &self.cold {
             cold.engine()?.reclaim()?;
             let bytes = super::state_directory::disk_bytes(cold.path());
-            self.shared.disk_bytes.store(bytes, Ordering::Relaxed);
+            self.shared.space.note_disk(bytes);
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ use super::read_view::View;
 use super::record::RecordInfo;
 use super::recovery;
 use super::segment::{Arena, SEGMENT_BYTES, Segment};
+use super::space::{Sizes, Space};
 use super::stage::Staging;
 use super::state_directory::{Current, StateDirectory};
 use super::table::Table;
@@ -60,15 +61,6 @@ pub struct Recovered {
     pub membership: Option<Bytes>,
     /// Main revision of the store.
     pub revision: i64,
-}
-
-/// Space taken by the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sizes {
-    /// Bytes on disk plus bytes waiting in memory to be written.
-    pub allocated_bytes: u64,
-    /// Bytes that live data needs.
-    pub in_use_bytes: u64,
 }
 
 /// Storage of one member; cheap to clone.
@@ -196,6 +188,7 @@ impl Backend {
             let mut collector = shared.collector.lock();
             dead.iter()
                 .for_each(|revision| collector.discard(*revision));
+            shared.space.note_collector(&collector);
         }
         shared.note_garbage();
     }
@@ -252,18 +245,12 @@ impl Backend {
         self.shared().failure.borrow().clone()
     }
 
-    /// Space taken and space needed, from counters.
+    /// Space taken and space needed, from counters and without a lock: asked for
+    /// with every put.
     pub fn sizes(&self) -> Sizes {
         let shared = self.shared();
-        let hot = shared.unwritten_bytes.load(Ordering::Relaxed) as u64;
-        let pages = shared.pages_bytes.load(Ordering::Relaxed);
-        let in_use_bytes = shared.collector.lock().live_bytes() + pages + hot;
-        let on_disk = shared.disk_bytes.load(Ordering::Relaxed);
-        // Compression may make the files smaller than what they hold.
-        Sizes {
-            allocated_bytes: (on_disk + hot).max(in_use_bytes),
-            in_use_bytes,
-        }
+        let hot_bytes = shared.unwritten_bytes.load(Ordering::Relaxed) as u64;
+        shared.space.sizes(hot_bytes)
     }
 
     /// Gives all reclaimable space back; reads and writes go on, but the engine
@@ -339,10 +326,7 @@ pub(super) struct Shared {
     pub(super) below_hot_limit: Notify,
     /// What the last commit of the engine made durable.
     pub(super) durable: Mutex<Recovered>,
-    /// Size of the engine's files after the last checkpoint.
-    pub(super) disk_bytes: AtomicU64,
-    /// Bytes of the pages of small tables.
-    pub(super) pages_bytes: AtomicU64,
+    pub(super) space: Space,
 }
 
 /// The log's durability; opaque to `Debug`.
@@ -397,8 +381,7 @@ impl Shared {
             failure: watch::channel(None).0,
             below_hot_limit: Notify::new(),
             durable: Mutex::default(),
-            disk_bytes: AtomicU64::new(0),
-            pages_bytes: AtomicU64::new(0),
+            space: Space::default(),
         }
     }
 

@@ -317,6 +317,7 @@ impl Shared {
         let marks = (std::mem::take(tables.table_mut(Table::Dead)), dead);
         *collector =
             Collector::recovered(blocks, meta.graves, meta.checkpointed, &directory, marks);
+        self.space.note_collector(&collector);
         self.view.store(Arc::new(View {
             revision: meta.position.revision,
             applied: meta.position.applied,
@@ -331,11 +332,9 @@ impl Shared {
         self.has_garbage
             .store(collector.has_graves(), Ordering::SeqCst);
         self.unwritten_bytes.store(0, Ordering::Release);
-        self.pages_bytes.store(pages.bytes(), Ordering::Relaxed);
-        self.disk_bytes.store(
-            super::state_directory::disk_bytes(cold.path()),
-            Ordering::Relaxed,
-        );
+        self.space.note_pages(pages.bytes());
+        self.space
+            .note_disk(super::state_directory::disk_bytes(cold.path()));
         *self.durable.lock() = meta.position;
         self.below_hot_limit.notify_waiters();
         pages

@@ -46,7 +46,7 @@ impl MaintenanceService {
             header: Some(context.current_header()),
             version: version::ETCD.to_owned(),
             // Not zero before the first checkpoint: etcdctl divides by it.
-            db_size: signed(sizes.allocated_bytes.max(sizes.in_use_bytes).max(1)),
+            db_size: signed(sizes.allocated_bytes.max(1)),
             leader: raft.leader.unwrap_or(0),
             raft_index: raft.committed_index,
             raft_term: context.header.applied.term(),

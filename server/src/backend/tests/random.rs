@@ -234,6 +234,10 @@ impl Run {
     fn check(&self) {
         self.state.check(&self.backend.read());
         self.state.check_infos(&self.backend);
+        let shared = self.backend.shared();
+        let collector = shared.collector.lock();
+        assert_eq!(shared.space.live_bytes(), collector.live_bytes());
+        drop(collector);
         for (read, state) in &self.pins {
             state.check(read);
         }
