@@ -106,7 +106,7 @@ async fn carry_out(store: &Store, pace: Pace, metrics: &MvccMetrics) {
         }
         match progress {
             CompactionProgress::Idle => return,
-            CompactionProgress::Waiting => tokio::time::sleep(pace.pause).await,
+            CompactionProgress::Waiting => store.views_gone().await,
             CompactionProgress::Working { removed_count } => {
                 removed += removed_count;
                 tokio::time::sleep(pace.pause).await;

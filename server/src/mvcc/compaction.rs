@@ -12,6 +12,7 @@
 //! for by then. No step runs while a view below its revision exists.
 
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -38,7 +39,8 @@ pub enum CompactionProgress {
         /// Changes removed by this step.
         removed_count: usize,
     },
-    /// A view of an older revision is still open; try again later.
+    /// A view of an older revision is still open; [`super::Store::views_gone`]
+    /// tells when to go on.
     Waiting,
 }
 
@@ -68,7 +70,7 @@ pub(super) fn step(shared: &Shared, keys_max: usize) -> CompactionProgress {
         compact_revision: scheduled,
         cursor: None,
     });
-    if shared.has_view_below(active.compact_revision) {
+    if shared.epochs.has_view_below(active.compact_revision) {
         return CompactionProgress::Waiting;
     }
     let mut removed_count = 0;
@@ -102,6 +104,24 @@ pub(super) fn step(shared: &Shared, keys_max: usize) -> CompactionProgress {
             return CompactionProgress::Working { removed_count };
         }
     }
+}
+
+/// Resolves once no view holds up the compaction that is under way.
+pub(super) async fn views_gone(shared: &Shared) {
+    let is_held_up = || {
+        let compactor = shared.compactor.lock();
+        let active = compactor.active.as_ref();
+        active.is_some_and(|active| shared.epochs.has_view_below(active.compact_revision))
+    };
+    std::future::poll_fn(|context| {
+        shared.epochs.wake_at_end(context.waker());
+        if is_held_up() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
 }
 
 /// Row of `Table::Meta` with the revision compacted to; named and valued as in

@@ -19,6 +19,7 @@ mod tree_index;
 
 mod changes;
 mod compaction;
+mod epoch;
 mod hash;
 mod range;
 mod read_transaction;

@@ -6,15 +6,15 @@
 //! published pair first and pins the backend second, so it always finds every
 //! record its revision can see.
 //!
-//! Every compaction opens an [`Epoch`]. Views hold the epoch they began in, and
-//! what a compaction removes stays until all views of earlier epochs are gone.
-//! So a view is consistent for as long as it lives, and costs two references.
+//! Every compaction opens an [`Epoch`], and what it removes stays until all views
+//! of earlier epochs are gone. So a view is consistent for as long as it lives,
+//! and costs two references.
 //!
 //! One writer at a time (the apply thread); readers and the compaction task run
-//! beside it. Lock order: `compactor`, then the index; `superseded` alone.
+//! beside it. Lock order: `compactor`, then the index or the epochs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -22,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::backend::{self, Applied, Backend, Table};
 
 use super::compaction::{self, Compactor};
+use super::epoch::{Epoch, Epochs};
 use super::generation::Change;
 use super::tree_index::TreeIndex;
 use super::{CompactionProgress, Error, HashKv, ReadTransaction, WriteTransaction};
@@ -39,12 +40,13 @@ impl Store {
     /// # Errors
     /// The backend failed, or what it holds does not make sense.
     pub fn open(backend: Backend) -> Result<Self, Error> {
-        let published = Published::recover(&backend)?;
+        let epochs = Epochs::default();
+        let published = Published::recover(&backend, epochs.begin())?;
         Ok(Self {
             shared: Arc::new(Shared {
                 backend,
                 published: ArcSwap::from_pointee(published),
-                superseded: Mutex::default(),
+                epochs,
                 compactor: Mutex::default(),
                 finished_compact_revision: AtomicI64::new(NEVER_COMPACTED),
             }),
@@ -73,9 +75,10 @@ impl Store {
     /// As [`Store::open`]; then nothing changes.
     pub fn reload(&self) -> Result<(), Error> {
         let mut compactor = self.shared.compactor.lock();
-        let published = Published::recover(&self.shared.backend)?;
+        let epochs = &self.shared.epochs;
+        let published = Published::recover(&self.shared.backend, epochs.begin())?;
         *compactor = Compactor::default();
-        self.shared.superseded.lock().clear();
+        epochs.forget();
         self.shared
             .finished_compact_revision
             .store(NEVER_COMPACTED, Ordering::Release);
@@ -132,6 +135,12 @@ impl Store {
         compaction::step(&self.shared, keys_max)
     }
 
+    /// Resolves once no view holds up the compaction that is under way. For the
+    /// one task that makes the steps. Cancel safe.
+    pub async fn views_gone(&self) {
+        compaction::views_gone(&self.shared).await;
+    }
+
     /// Keys alive at the newest revision.
     pub fn keys_count(&self) -> usize {
         self.shared.published.load().index.read().alive_count()
@@ -149,8 +158,7 @@ pub(super) struct Shared {
     pub(super) backend: Backend,
     /// Written by the writer's commit and by reload alone.
     pub(super) published: ArcSwap<Published>,
-    /// Earlier epochs, with their compact revisions, until their views are gone.
-    pub(super) superseded: Mutex<Vec<(i64, Weak<Epoch>)>>,
+    pub(super) epochs: Epochs,
     /// The compaction under way; held for one step.
     pub(super) compactor: Mutex<Compactor>,
     pub(super) finished_compact_revision: AtomicI64,
@@ -167,9 +175,9 @@ impl Shared {
         } else {
             // Before the swap: who sees the new compact revision must see that
             // views of the old one may be left.
-            let old = (before.compact_revision, Arc::downgrade(&before.epoch));
-            self.superseded.lock().push(old);
-            Arc::default()
+            self.epochs
+                .supersede(before.compact_revision, &before.epoch);
+            self.epochs.begin()
         };
         self.published.store(Arc::new(Published {
             revision,
@@ -178,15 +186,6 @@ impl Shared {
             index: Arc::clone(&before.index),
             held: None,
         }));
-    }
-
-    /// Whether a view exists that may read below `compact_revision`.
-    pub(super) fn has_view_below(&self, compact_revision: i64) -> bool {
-        let mut superseded = self.superseded.lock();
-        superseded.retain(|(_, epoch)| epoch.strong_count() > 0);
-        superseded
-            .iter()
-            .any(|(of_view, _)| *of_view < compact_revision)
     }
 }
 
@@ -205,7 +204,7 @@ pub(super) struct Published {
 
 impl Published {
     /// What the backend holds, with the index over it.
-    fn recover(backend: &Backend) -> Result<Self, Error> {
+    fn recover(backend: &Backend, epoch: Arc<Epoch>) -> Result<Self, Error> {
         let records = backend.read();
         let compact_revision = compaction::stored_compact_revision(
             records.row(Table::Meta, compaction::SCHEDULED_ROW),
@@ -229,16 +228,12 @@ impl Published {
         Ok(Self {
             revision,
             compact_revision,
-            epoch: Arc::default(),
+            epoch,
             index,
             held: None,
         })
     }
 }
-
-/// The time between two compactions; only whether anyone holds it matters.
-#[derive(Debug, Default)]
-pub(super) struct Epoch;
 
 /// Revision of a store into which nothing was written.
 const FIRST_REVISION: i64 = 1;

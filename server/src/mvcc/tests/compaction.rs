@@ -99,6 +99,36 @@ fn an_older_view_reads_on_and_removal_waits_for_it() {
     assert!(all_at(&newer, 0).is_empty());
 }
 
+#[tokio::test]
+async fn the_end_of_the_last_older_view_is_told() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    harness.put("a", "2");
+    let views = [harness.store.read(), harness.store.read()];
+    harness.compact(3);
+    // Nothing is under way before the first step.
+    harness.store.views_gone().await;
+    assert_eq!(
+        harness.store.compaction_step(100),
+        CompactionProgress::Waiting
+    );
+    let newer = harness.store.read();
+    let store = harness.store.clone();
+    let waiter = tokio::spawn(async move { store.views_gone().await });
+    for view in views {
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        std::thread::spawn(move || drop(view)).join().unwrap();
+    }
+    // Were the waiter not woken, this would never end.
+    waiter.await.unwrap();
+    assert!(matches!(
+        harness.store.compaction_step(100),
+        CompactionProgress::Finished { .. }
+    ));
+    drop(newer);
+}
+
 #[test]
 fn a_later_compaction_runs_after_the_one_under_way() {
     let mut harness = Harness::new();
