@@ -52,15 +52,11 @@ impl Lessor {
         &self,
         rows: impl IntoIterator<Item = (Bytes, Bytes)>,
     ) -> Result<(), RecoverError> {
-        let ttl_min = self.config.ttl_seconds_min;
         let mut leases = BTreeMap::new();
         for (key, value) in rows {
             let stored = record::decode(&key, &value)?;
-            let ttl = stored.ttl.clamp(ttl_min, TTL_SECONDS_MAX.max(ttl_min));
-            let remaining_ttl = match stored.remaining_ttl {
-                ..=0 => 0,
-                left => left.clamp(ttl_min, ttl),
-            };
+            let ttl = stored.ttl.clamp(1, TTL_SECONDS_MAX);
+            let remaining_ttl = stored.remaining_ttl.clamp(0, ttl);
             leases.insert(stored.id, Lease::new(ttl, remaining_ttl));
         }
         let mut inner = self.inner.lock();
@@ -72,7 +68,15 @@ impl Lessor {
         Ok(())
     }
 
-    /// Creates a lease. A TTL below the minimum is raised.
+    /// The TTL to propose for one that a client asks for: raised to the minimum,
+    /// which follows from this member's election timeout. Members may have
+    /// different ones, so it is applied here, before the log, and not at apply.
+    pub fn proposed_ttl(&self, ttl: i64) -> i64 {
+        ttl.max(self.config.ttl_seconds_min)
+    }
+
+    /// Creates a lease with the TTL that was proposed; what is below a second is
+    /// raised to one.
     ///
     /// # Errors
     /// The id is in use or 0, or the TTL is too large.
@@ -87,7 +91,7 @@ impl Lessor {
         if inner.leases.contains_key(&id) {
             return Err(GrantError::Exists);
         }
-        let ttl = ttl.max(self.config.ttl_seconds_min);
+        let ttl = ttl.max(1);
         inner.leases.insert(id, Lease::new(ttl, 0));
         if inner.is_leader {
             inner.without_deadline.push(id);

@@ -13,8 +13,9 @@ use super::LeaseRow;
 /// Settings of a lessor.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Shorter TTLs are raised to this: 1.5 election timeouts, in whole seconds
-    /// rounded up, so that a lease outlives the choice of a new leader.
+    /// Shorter TTLs are raised to this before they are proposed: 1.5 election
+    /// timeouts, in whole seconds rounded up, so that a lease outlives the choice
+    /// of a new leader.
     pub ttl_seconds_min: i64,
     /// Whether the leader replicates remaining times.
     pub has_checkpoints: bool,
@@ -41,7 +42,7 @@ impl Config {
 /// A lease was granted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Granted {
-    /// Granted TTL in seconds, raised to the minimum.
+    /// Granted TTL in seconds.
     pub ttl: i64,
     /// To be written in the same step.
     pub row: LeaseRow,
@@ -98,7 +99,7 @@ pub struct DueCheckpoint {
 /// One lease.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Granted TTL in seconds, at least the minimum.
+    /// Granted TTL in seconds.
     pub(super) ttl: i64,
     /// Seconds left at the last checkpoint; 0 if there is none.
     pub(super) remaining_ttl: i64,

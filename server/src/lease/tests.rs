@@ -49,9 +49,36 @@ fn the_minimum_ttl_follows_from_the_election_timeout() {
 }
 
 #[test]
-fn a_grant_raises_short_ttls_and_refuses_long_ones() {
+fn short_ttls_are_raised_before_they_are_proposed() {
     let lessor = lessor();
-    for (id, ttl, granted) in [(1, 0, MINIMUM), (2, -7, MINIMUM), (3, 60, 60), (-4, 2, 2)] {
+    for (asked, proposed) in [(0, MINIMUM), (-7, MINIMUM), (60, 60), (2, 2)] {
+        assert_eq!(lessor.proposed_ttl(asked), proposed);
+    }
+}
+
+#[test]
+fn members_with_different_minimums_grant_and_recover_the_same() {
+    let patient = Lessor::new(Config::new(Duration::from_secs(30)));
+    let hasty = Lessor::new(Config::new(Duration::from_millis(100)));
+    for (id, proposed) in [(1, hasty.proposed_ttl(0)), (2, patient.proposed_ttl(0))] {
+        let granted = patient.grant(id, proposed).unwrap();
+        assert_eq!(hasty.grant(id, proposed).unwrap(), granted);
+        let again = Lessor::new(Config::new(Duration::from_secs(7)));
+        again
+            .recover([(granted.row.key, granted.row.value.unwrap())])
+            .unwrap();
+        assert_eq!(again.info(id), hasty.info(id));
+    }
+    assert_eq!(
+        (patient.ids(), patient.info(1)),
+        (hasty.ids(), hasty.info(1))
+    );
+}
+
+#[test]
+fn a_grant_refuses_long_ttls_and_ids_in_use() {
+    let lessor = lessor();
+    for (id, ttl, granted) in [(1, 0, 1), (2, -7, 1), (3, 60, 60), (-4, 2, 2)] {
         assert_eq!(lessor.grant(id, ttl).unwrap().ttl, granted);
     }
     assert_eq!(

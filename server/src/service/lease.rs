@@ -41,6 +41,7 @@ impl Lease for LeaseService {
         if request.ttl > lease::TTL_SECONDS_MAX {
             return Err(status::lease_ttl_too_large());
         }
+        request.ttl = self.context.lessor.proposed_ttl(request.ttl);
         self.context.check_quota(quota::LEASE_COST).await?;
         while request.id == 0 {
             request.id = self.context.new_lease_id();
