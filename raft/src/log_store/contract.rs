@@ -78,12 +78,7 @@ fn entry(term: u64, index: u64, length: usize) -> Entry {
 #[tokio::test]
 async fn everything_survives_a_restart() {
     let directory = TempDir::new().unwrap();
-    let config = Config::new(
-        1,
-        1,
-        Vec::new(),
-        WalConfig::new(directory.path().join("wal")),
-    );
+    let config = alone(&directory);
     let vote = crate::types::Vote::new_committed(3, 9);
     {
         let mut store = LogStore::open(&config).unwrap();
@@ -117,15 +112,16 @@ async fn everything_survives_a_restart() {
     store.close().unwrap();
 }
 
+/// A member without peers whose log is below `directory`.
+fn alone(directory: &TempDir) -> Config {
+    let wal = WalConfig::new(directory.path().join("wal"));
+    Config::new(1, 1, Vec::new(), wal)
+}
+
 #[tokio::test]
 async fn a_request_for_replication_is_bounded_by_bytes() {
     let directory = TempDir::new().unwrap();
-    let config = Config::new(
-        1,
-        1,
-        Vec::new(),
-        WalConfig::new(directory.path().join("wal")),
-    );
+    let config = alone(&directory);
     let mut store = LogStore::open(&config).unwrap();
     store
         .blocking_append((0..20).map(|index| entry(1, index, 300 << 10)))
@@ -145,12 +141,7 @@ async fn a_request_for_replication_is_bounded_by_bytes() {
 #[tokio::test]
 async fn the_log_goes_on_behind_a_purge_beyond_its_end() {
     let directory = TempDir::new().unwrap();
-    let config = Config::new(
-        1,
-        1,
-        Vec::new(),
-        WalConfig::new(directory.path().join("wal")),
-    );
+    let config = alone(&directory);
     let mut store = LogStore::open(&config).unwrap();
     store
         .blocking_append((0..5).map(|index| entry(1, index, 10)))
@@ -172,8 +163,7 @@ async fn the_log_goes_on_behind_a_purge_beyond_its_end() {
 /// to `applied`, after it has come to terms with that.
 async fn agreed(entries: &[(u64, std::ops::Range<u64>)], applied: LogId) -> LogState<TypeConfig> {
     let directory = TempDir::new().unwrap();
-    let wal = WalConfig::new(directory.path().join("wal"));
-    let config = Config::new(1, 1, Vec::new(), wal);
+    let config = alone(&directory);
     let mut store = LogStore::open(&config).unwrap();
     for (term, indexes) in entries.iter().cloned() {
         let entries = indexes.map(|index| entry(term, index, 10));

@@ -187,15 +187,22 @@ impl Checkpointer {
         if let Some(durations) = &self.shared.config.commit_durations {
             durations.observe(started.elapsed().as_secs_f64());
         }
-        if !self.is_current && !self.shared.opener.is_volatile() {
-            let engine = self.shared.opener.name().to_owned();
+        if !self.is_current {
+            self.make_current(cold)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `CURRENT` name this state, unless no state outlives the process.
+    pub(super) fn make_current(&mut self, cold: &ColdStore) -> Result<(), Error> {
+        if !self.shared.opener.is_volatile() {
             let current = Current {
-                engine,
+                engine: self.shared.opener.name().to_owned(),
                 generation: cold.generation,
             };
             self.shared.state.write_current(&current)?;
-            cold.set_obsolete(false);
         }
+        cold.set_obsolete(false);
         self.is_current = true;
         Ok(())
     }

@@ -25,7 +25,6 @@ use super::page::{PageMap, decode_page};
 use super::read_view::{Tables, View};
 use super::record::RecordInfo;
 use super::recovery::{self, Loaded};
-use super::state_directory::Current;
 use super::table::Table;
 use crate::base::revision::Revision;
 
@@ -277,19 +276,10 @@ impl Checkpointer {
     /// Makes a received state the current one.
     pub(super) fn install(&mut self, staged: Staged) -> Result<Recovered, Error> {
         let Staged { cold, loaded } = staged;
-        if !self.shared.opener.is_volatile() {
-            let engine = self.shared.opener.name().to_owned();
-            let current = Current {
-                engine,
-                generation: cold.generation,
-            };
-            self.shared.state.write_current(&current)?;
-        }
-        cold.set_obsolete(false);
+        self.make_current(&cold)?;
         if let Some(old) = self.cold.replace(Arc::clone(&cold)) {
             old.set_obsolete(true);
         }
-        self.is_current = true;
         self.next_id = loaded.meta.next_id;
         let position = loaded.meta.position.clone();
         self.pages = self.shared.adopt(&cold, loaded);

@@ -133,16 +133,24 @@ const fn honoured(
     default: &'static str,
     help: &'static str,
 ) -> Flag {
-    Flag {
-        name,
-        kind,
-        default,
-        support: Support::Honoured,
-        help,
-    }
+    flag(Support::Honoured, name, kind, default, help)
 }
 
 const fn ineffective(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Flag {
+    flag(Support::Ineffective, name, kind, default, help)
+}
+
+const fn absent(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    flag(Support::Absent, name, kind, default, help)
+}
+
+const fn flag(
+    support: Support,
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -152,17 +160,7 @@ const fn ineffective(
         name,
         kind,
         default,
-        support: Support::Ineffective,
-        help,
-    }
-}
-
-const fn absent(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag {
-        name,
-        kind,
-        default,
-        support: Support::Absent,
+        support,
         help,
     }
 }
