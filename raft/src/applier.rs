@@ -2,10 +2,11 @@
 //!
 //! Runs in openraft's worker task on the raft thread, strictly serial. Apply
 //! goes to the state machine in turns of what is ready, bounded in time so that
-//! heartbeats go on; responders are completed after the turn, so a completed
-//! proposal is visible to local reads. A checkpoint is what openraft calls
-//! "building a snapshot": only its
-//! position is used, to know how far the log may be purged.
+//! heartbeats go on; an entry that is long by itself goes to a blocking thread,
+//! and the worker waits for it. Responders are completed after the turn, so a
+//! completed proposal is visible to local reads. A checkpoint is what openraft
+//! calls "building a snapshot": only its position is used, to know how far the
+//! log may be purged.
 
 use std::io;
 use std::sync::Arc;
@@ -93,6 +94,34 @@ impl<S: StateMachine> Applier<S> {
         })
     }
 
+    /// Applies the first of `entries`; returns how many.
+    async fn apply_some(&mut self, entries: &[Entry]) -> io::Result<usize> {
+        let long_at = {
+            let machine = self.machine.lock();
+            let is_long = |entry: &Entry| machine.is_long(&committed(entry));
+            entries.iter().position(is_long)
+        };
+        match (long_at, entries.first()) {
+            (Some(0), Some(entry)) => {
+                self.apply_aside(committed(entry)).await?;
+                self.note_applied(std::slice::from_ref(entry));
+                Ok(1)
+            }
+            (Some(long_at), _) => self.apply_turn(entries.get(..long_at).unwrap_or(entries)),
+            (None, _) => self.apply_turn(entries),
+        }
+    }
+
+    /// Applies one entry on a blocking thread.
+    async fn apply_aside(&self, entry: Committed) -> io::Result<()> {
+        let machine = Arc::clone(&self.machine);
+        let apply = move || machine.lock().apply(&mut std::iter::once(entry));
+        tokio::task::spawn_blocking(apply)
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)
+    }
+
     /// Applies the first of `entries`, for one turn; returns how many.
     fn apply_turn(&mut self, entries: &[Entry]) -> io::Result<usize> {
         let began = TypeConfig::now();
@@ -160,7 +189,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             }
             let mut left = batch.as_slice();
             while !left.is_empty() {
-                let count = self.apply_turn(left)?;
+                let count = self.apply_some(left).await?;
                 let done = responders.drain(..count).flatten();
                 done.for_each(|responder| responder.send(()));
                 left = left.get(count..).unwrap_or_default();
@@ -345,6 +374,6 @@ fn applied_of(meta: &SnapshotMeta) -> Applied {
 
 /// Entries taken from the stream at once.
 const CHUNK_ENTRIES_MAX: usize = 256;
-/// How long entries are applied before others get the raft thread; one entry is
-/// never divided.
+/// How long entries are applied before others get the raft thread; an entry that
+/// is not long is never divided.
 const TURN: Duration = Duration::from_millis(10);

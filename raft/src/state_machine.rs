@@ -1,7 +1,8 @@
 //! The trait the server implements: apply, checkpoint, snapshot out and in.
 //!
-//! Everything is called serially on the raft thread in log order; only the
-//! chunk functions of snapshots run on a blocking thread. Payloads are bytes:
+//! Everything is called serially in log order, on the raft thread; only the
+//! chunk functions of snapshots, and `apply` of an entry that `is_long`, run on
+//! a blocking thread. Payloads are bytes:
 //! this crate knows no key. Log indexes seen here start at 1 (openraft's
 //! bootstrap entry, its index 0, is our index 1), everywhere and consistently.
 //!
@@ -72,6 +73,14 @@ pub trait StateMachine: Send + 'static {
         &mut self,
         entries: &mut dyn Iterator<Item = Committed>,
     ) -> Result<(), StateMachineError>;
+
+    /// Whether applying this entry would hold the raft thread for long, judged by
+    /// the state as it is now. Such an entry is applied alone, on a blocking
+    /// thread, while heartbeats and the log go on. Asked for every entry, perhaps
+    /// more than once, so it must be quick.
+    fn is_long(&self, _entry: &Committed) -> bool {
+        false
+    }
 
     /// Makes the applied state durable; resolves with what is durable. Must
     /// never cover an entry above the durable index of the log. The log is

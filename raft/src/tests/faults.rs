@@ -1,11 +1,12 @@
 //! Lost leaders, restarts, partitions, laggards, damage.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::harness::{Cluster, Net, until, within};
-use super::register::POISON;
+use super::register::{LONG, POISON};
 use crate::transport::memory::MemoryNetwork;
 use crate::{Config, ProposeError, StopReason};
 
@@ -214,6 +215,40 @@ async fn a_failing_state_machine_stops_the_member_and_says_so() {
     until(|| !node.status().running).await;
     assert!(within(node.propose(Bytes::from("a=1"))).await.is_err());
     assert!(within(node.read_index(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_long_entry_leaves_the_leader_and_its_quorum_alone() {
+    let cluster = Cluster::start(&Net::Tcp, 3, quick).await;
+    let leader = cluster.leader().await;
+    let node = cluster.members[leader].node().clone();
+    let term = node.status().term;
+    let proposing = node.clone();
+    let payload = Bytes::from(format!("{LONG}=1"));
+    let long = tokio::spawn(async move { proposing.propose(payload).await });
+    for member in &cluster.members {
+        until(|| member.disk.gate.is_reached.load(Ordering::Acquire)).await;
+    }
+    // All three apply it. Each of these rounds needs an answer of a quorum.
+    let begun = std::time::Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < 3 * cluster.members[leader].config.election_timeout {
+        within(node.read_index(1)).await.unwrap();
+        rounds += 1;
+    }
+    assert!(rounds > 2 && !long.is_finished());
+    assert_eq!(cluster.members[leader].value(LONG), None);
+    cluster
+        .members
+        .iter()
+        .for_each(|member| member.disk.gate.open());
+    within(long).await.unwrap().unwrap();
+    assert_eq!(
+        cluster.members[leader].read(LONG).await.as_deref(),
+        Some("1")
+    );
+    assert_eq!((node.status().term, cluster.leader().await), (term, leader));
+    cluster.stop().await;
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::{
     Applied, Committed, Durable, Payload, SnapshotSink, SnapshotSource, StateMachine,
@@ -28,6 +29,32 @@ pub(crate) struct Disk {
     pub(crate) checkpoint: Arc<Mutex<Image>>,
     /// What local reads see.
     pub(crate) live: Arc<Mutex<Image>>,
+    /// Where [`LONG`] entries are being applied.
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// Keeps who comes to it until it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    /// Somebody has come.
+    pub(crate) is_reached: AtomicBool,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.is_open.lock() = true;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        self.is_reached.store(true, Ordering::Release);
+        let mut is_open = self.is_open.lock();
+        while !*is_open {
+            self.opened.wait(&mut is_open);
+        }
+    }
 }
 
 /// Payloads are `name=value`.
@@ -58,7 +85,15 @@ impl Register {
     }
 }
 
+fn is_long(payload: &Payload) -> bool {
+    matches!(payload, Payload::Normal(bytes) if bytes.starts_with(LONG.as_bytes()))
+}
+
 impl StateMachine for Register {
+    fn is_long(&self, entry: &Committed) -> bool {
+        is_long(&entry.payload)
+    }
+
     fn applied(&self) -> Applied {
         self.disk.live.lock().applied.clone()
     }
@@ -67,8 +102,11 @@ impl StateMachine for Register {
         &mut self,
         entries: &mut dyn Iterator<Item = Committed>,
     ) -> Result<(), StateMachineError> {
-        let mut live = self.disk.live.lock();
         for Committed { log_id, payload } in entries {
+            if is_long(&payload) {
+                self.disk.gate.pass();
+            }
+            let mut live = self.disk.live.lock();
             let expected = live.applied.log_id.map_or(1, |id| id.index + 1);
             assert!(
                 self.is_lenient || log_id.index == expected,
@@ -176,6 +214,9 @@ impl SnapshotSink for Sink {
         self
     }
 }
+
+/// A payload that begins so takes as long as a test wants.
+pub(crate) const LONG: &str = "long";
 
 /// A payload that makes `apply` fail.
 pub(crate) const POISON: &str = "poison";

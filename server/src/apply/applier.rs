@@ -14,7 +14,7 @@ use quoin_proto::{
 use quoin_raft::{Committed, LogId, Payload, StateMachineError};
 
 use super::{
-    CompactionWatch, kv, snapshot,
+    CompactionWatch, kv, long, snapshot,
     tally::{Stopwatch, Tally},
     txn,
 };
@@ -413,6 +413,12 @@ impl quoin_raft::StateMachine for Applier {
             self.apply_entry(entry)?;
         }
         Ok(())
+    }
+
+    fn is_long(&self, entry: &Committed) -> bool {
+        let parts = &self.parts;
+        matches!(&entry.payload, Payload::Normal(frame)
+            if long::is_long(frame, &parts.store, &parts.lessor))
     }
 
     fn checkpoint(

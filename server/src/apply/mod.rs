@@ -9,6 +9,7 @@
 mod applier;
 mod compaction;
 mod kv;
+mod long;
 mod query;
 mod snapshot;
 mod tally;

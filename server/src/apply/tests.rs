@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prost::Message;
 use quoin_proto::{
-    etcdserverpb::{CompactionRequest, LeaseCheckpoint, LeaseGrantRequest, PutRequest},
+    etcdserverpb::{
+        CompactionRequest, DeleteRangeRequest, LeaseCheckpoint, LeaseGrantRequest,
+        LeaseRevokeRequest, PutRequest, RequestOp, TxnRequest, request_op,
+    },
     quoinpb::{Command, LeaseCheckpoints, LeaseExpiry, command::Request},
 };
 use quoin_raft::{Committed, EntryPool, LogId, Payload, StateMachine};
@@ -174,4 +177,50 @@ fn a_lease_runs_out_by_the_word_of_the_leader_of_the_term_alone() {
     bed.apply(vec![expiry], 1);
     assert!(!bed.lessor.contains(9));
     assert_eq!((bed.store.keys_count(), bed.store.revision()), (0, 3));
+}
+
+#[test]
+fn what_walks_over_very_many_keys_is_long() {
+    let mut bed = Bed::new();
+    let grants = [1, 2].map(|id| Request::LeaseGrant(LeaseGrantRequest { id, ttl: 100 }));
+    bed.apply(grants.to_vec(), 1);
+    let key = |number: i32| Bytes::from(format!("many/{number:05}"));
+    let puts = (0..10_000).map(|number| {
+        Request::Put(PutRequest {
+            key: key(number),
+            lease: 1,
+            ..Default::default()
+        })
+    });
+    bed.apply(puts.collect(), 1);
+    let delete = |start: Bytes, end: &'static str| DeleteRangeRequest {
+        key: start,
+        range_end: Bytes::from_static(end.as_bytes()),
+        ..Default::default()
+    };
+    let in_txn = |delete: DeleteRangeRequest| TxnRequest {
+        failure: vec![RequestOp {
+            request: Some(request_op::Request::RequestDeleteRange(delete)),
+        }],
+        ..Default::default()
+    };
+    let revoke = |id| Request::LeaseRevoke(LeaseRevokeRequest { id });
+    let all = delete(key(0), "many0");
+    let some = delete(key(1), "many0");
+    let is_long = |request: Request| {
+        let log_id = LogId { index: 9, term: 1 };
+        let payload = Payload::Normal(frame(vec![put("a", 0), request]));
+        bed.applier.is_long(&Committed { log_id, payload })
+    };
+    assert!(is_long(Request::DeleteRange(all.clone())));
+    assert!(is_long(Request::Txn(in_txn(all))));
+    assert!(is_long(revoke(1)));
+    assert!(is_long(Request::LeaseExpiry(LeaseExpiry {
+        id: 1,
+        term: 1
+    })));
+    assert!(!is_long(Request::DeleteRange(some.clone())));
+    assert!(!is_long(Request::Txn(in_txn(some))));
+    assert!(!is_long(revoke(2)));
+    assert!(!is_long(put("b", 0)));
 }

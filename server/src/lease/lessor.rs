@@ -195,6 +195,12 @@ impl Lessor {
             .unwrap_or_default()
     }
 
+    /// How many keys are attached to a lease; none if it does not exist.
+    pub fn keys_count(&self, id: i64) -> usize {
+        let inner = self.inner.lock();
+        inner.leases.get(&id).map_or(0, |lease| lease.keys.len())
+    }
+
     /// Ids of all leases: by deadline on the leader, else by number.
     pub fn ids(&self) -> Vec<i64> {
         let inner = self.inner.lock();

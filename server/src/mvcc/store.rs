@@ -13,6 +13,7 @@
 //! One writer at a time (the apply thread); readers and the compaction task run
 //! beside it. Lock order: `compactor`, then the index or the epochs.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -20,11 +21,12 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{self, Applied, Backend, Table};
+use crate::base::key_range::KeyRange;
 
 use super::compaction::{self, Compactor};
 use super::epoch::{Epoch, Epochs};
 use super::generation::Change;
-use super::tree_index::TreeIndex;
+use super::tree_index::{TreeIndex, for_each_key};
 use super::{CompactionProgress, Error, HashKv, ReadTransaction, WriteTransaction};
 
 /// Multi-version store of keys. Clones share the same store.
@@ -144,6 +146,22 @@ impl Store {
     /// Keys alive at the newest revision.
     pub fn keys_count(&self) -> usize {
         self.shared.published.load().index.read().alive_count()
+    }
+
+    /// Whether a walk over `range` meets `keys_count` keys or more, dead ones
+    /// included. Costs a walk over that many at most.
+    pub fn has_keys_in(&self, range: &KeyRange, keys_count: usize) -> bool {
+        let published = self.shared.published.load();
+        let mut met = 0;
+        for_each_key(&published.index, range, |_, _, _| {
+            met += 1;
+            if met < keys_count {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        met >= keys_count
     }
 
     /// Keys that have any stored change, dead ones included.

@@ -130,6 +130,14 @@ impl FrameReader {
     pub(crate) fn id(&self) -> BatchId {
         self.id
     }
+
+    /// The commands undecoded; ends early where the frame is cut short.
+    pub(crate) fn encoded(mut self) -> impl Iterator<Item = Bytes> {
+        std::iter::from_fn(move || {
+            self.left = self.left.checked_sub(1)?;
+            next_encoded(&mut self.rest).ok()
+        })
+    }
 }
 
 impl Iterator for FrameReader {
@@ -149,10 +157,14 @@ impl Iterator for FrameReader {
 }
 
 fn next_command(rest: &mut Bytes) -> Result<Command, FrameError> {
+    Ok(Command::decode(next_encoded(rest)?)?)
+}
+
+fn next_encoded(rest: &mut Bytes) -> Result<Bytes, FrameError> {
     need(rest, LENGTH_BYTES)?;
     let length = rest.get_u32_le() as usize;
     need(rest, length)?;
-    Ok(Command::decode(rest.split_to(length))?)
+    Ok(rest.split_to(length))
 }
 
 fn need(rest: &Bytes, needed: usize) -> Result<(), FrameError> {

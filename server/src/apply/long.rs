@@ -1,0 +1,116 @@
+//! Which entries take long to apply: those that walk over very many keys.
+//!
+//! A delete of a million keys takes seconds, and an entry becomes visible as a
+//! whole or not at all, so it cannot be divided. Instead Raft is told, and has
+//! it applied beside the thread that sends heartbeats. The judgement may be
+//! wrong without harm: it decides where an entry is applied, not what it does.
+
+use bytes::Bytes;
+use prost::Message;
+use quoin_proto::{
+    etcdserverpb::{RequestOp, TxnRequest, request_op},
+    quoinpb::{Command, command::Request},
+};
+
+use crate::{base::key_range::KeyRange, lease::Lessor, mvcc::Store, proposal::frame::FrameReader};
+
+/// Whether a command of this frame walks over [`LONG_KEYS_COUNT`] keys or more.
+pub(super) fn is_long(frame: &Bytes, store: &Store, lessor: &Lessor) -> bool {
+    if store.indexed_keys_count() < LONG_KEYS_COUNT {
+        return false;
+    }
+    // A frame that cannot be read is reported where it is applied.
+    let Ok(reader) = FrameReader::open(frame.clone()) else {
+        return false;
+    };
+    let judge = Judge { store, lessor };
+    reader.encoded().any(|command| judge.command(&command))
+}
+
+struct Judge<'a> {
+    store: &'a Store,
+    lessor: &'a Lessor,
+}
+
+impl Judge<'_> {
+    fn command(&self, encoded: &Bytes) -> bool {
+        let may_be = encoded.first().is_some_and(|tag| LONG_TAGS.contains(tag));
+        if !may_be {
+            return false;
+        }
+        match Command::decode(encoded.clone()).map(|command| command.request) {
+            Ok(Some(Request::DeleteRange(delete))) => self.range(&delete.key, &delete.range_end),
+            Ok(Some(Request::Txn(txn))) => self.txn(&txn),
+            Ok(Some(Request::LeaseRevoke(revoke))) => self.lease(revoke.id),
+            Ok(Some(Request::LeaseExpiry(expiry))) => self.lease(expiry.id),
+            _ => false,
+        }
+    }
+
+    fn txn(&self, txn: &TxnRequest) -> bool {
+        let mut compares = txn.compare.iter();
+        let mut operations = txn.success.iter().chain(&txn.failure);
+        compares.any(|compare| self.range(&compare.key, &compare.range_end))
+            || operations.any(|operation| self.operation(operation))
+    }
+
+    fn operation(&self, operation: &RequestOp) -> bool {
+        match &operation.request {
+            Some(request_op::Request::RequestRange(range)) => {
+                self.range(&range.key, &range.range_end)
+            }
+            Some(request_op::Request::RequestDeleteRange(delete)) => {
+                self.range(&delete.key, &delete.range_end)
+            }
+            Some(request_op::Request::RequestTxn(nested)) => self.txn(nested),
+            Some(request_op::Request::RequestPut(_)) | None => false,
+        }
+    }
+
+    fn range(&self, key: &Bytes, range_end: &Bytes) -> bool {
+        if range_end.is_empty() {
+            return false;
+        }
+        let range = KeyRange::new(key.clone(), range_end.clone());
+        self.store.has_keys_in(&range, LONG_KEYS_COUNT)
+    }
+
+    fn lease(&self, id: i64) -> bool {
+        self.lessor.keys_count(id) >= LONG_KEYS_COUNT
+    }
+}
+
+/// Keys from which an entry is long: some 20 ms of deletions, a fraction of the
+/// shortest election timeout.
+const LONG_KEYS_COUNT: usize = 10_000;
+
+/// First bytes of the encoded commands that may be long: protobuf's tag of the
+/// field, which is the only one a command has.
+const LONG_TAGS: [u8; 4] = [2 << 3 | 2, 3 << 3 | 2, 6 << 3 | 2, 11 << 3 | 2];
+
+#[cfg(test)]
+mod tests {
+    use quoin_proto::{
+        etcdserverpb::{DeleteRangeRequest, LeaseRevokeRequest},
+        quoinpb::LeaseExpiry,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_tags_are_those_of_the_commands_that_may_be_long() {
+        let requests = [
+            Request::DeleteRange(DeleteRangeRequest::default()),
+            Request::Txn(TxnRequest::default()),
+            Request::LeaseRevoke(LeaseRevokeRequest::default()),
+            Request::LeaseExpiry(LeaseExpiry::default()),
+        ];
+        let tags = requests.map(|request| {
+            let command = Command {
+                request: Some(request),
+            };
+            command.encode_to_vec().first().copied()
+        });
+        assert_eq!(tags, LONG_TAGS.map(Some));
+    }
+}
