@@ -341,21 +341,20 @@ async fn watch_server<S: StateMachine>(core: Arc<Core<S>>) {
     loop {
         core.publish(&server.borrow_and_update().clone());
         if let Err(fatal) = all.borrow_and_update().running_state.clone() {
-            core.shared
-                .set_stopped(StopReason::Fatal(fatal.to_string()));
+            core.stop(StopReason::Fatal(fatal.to_string()));
             return;
         }
         tokio::select! {
             changed = server.changed() => {
                 if changed.is_err() {
-                    core.shared.set_stopped(StopReason::Fatal("consensus ended".into()));
+                    core.stop(StopReason::Fatal("consensus ended".into()));
                     return;
                 }
             }
             () = core.contact.changed() => {}
             fatal = all.wait_until(|metrics| metrics.running_state.is_err()) => {
                 if fatal.is_err() {
-                    core.shared.set_stopped(StopReason::Panicked);
+                    core.stop(StopReason::Panicked);
                     return;
                 }
             }
@@ -375,6 +374,14 @@ impl<S: StateMachine> Core<S> {
         let is_new = self.leadership().leader != Some(leader);
         let is_alone = self.shared.membership.read().voter_ids().count() <= 1;
         is_alone || acked.map_or(is_new, |at| self.contact.is_fresh(at.into_inner()))
+    }
+
+    /// openraft has ended: for this reason, unless the log had failed before,
+    /// of which openraft may have seen no more than the consequences.
+    fn stop(&self, reason: StopReason) {
+        let failure = self.log_store.failure();
+        let failure = failure.map(|error| StopReason::Fatal(error.to_string()));
+        self.shared.set_stopped(failure.unwrap_or(reason));
     }
 
     fn publish(&self, server: &openraft::metrics::RaftServerMetrics<TypeConfig>) {

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use quoin_server::base::error_chain::error_chain;
 use quoin_server::bootstrap::{self, MemberEnd, Server};
 use quoin_server::config::{self, LoadError, Loaded, Notice, ServerConfig};
 use quoin_server::process::{self, Signals, TerminationSignal};
@@ -115,7 +116,9 @@ async fn supervise(
         biased;
         // Nothing is promised before the start is complete.
         signal = signals.next() => return Ok(End::Signal(signal)),
-        started = bootstrap::start(config, metrics) => started.map_err(|error| chain(&error))?,
+        started = bootstrap::start(config, metrics) => {
+            started.map_err(|error| error_chain(&error))?
+        }
     };
     let end = tokio::select! {
         signal = signals.next() => End::Signal(signal),
@@ -153,24 +156,11 @@ async fn supervise(
 /// Becomes ready, says so, and stays; resolves with what made that fail.
 async fn serve_until_failure(server: &mut Server, notify_socket: &str) -> String {
     if let Err(error) = server.ready().await {
-        return chain(&error);
+        return error_chain(&error);
     }
     tracing::info!("ready to serve client requests");
     process::notify_ready(notify_socket);
     std::future::pending().await
-}
-
-/// An error with its causes, as one text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let mut text = error.to_string();
-    for cause in causes.map(ToString::to_string) {
-        // Some errors repeat their cause in their own words.
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn refuse(error: LoadError) -> ExitCode {

@@ -221,6 +221,11 @@ impl Log {
         plan.execute(&self.shared.metrics)
     }
 
+    /// The failure that stopped the log, if one has.
+    pub fn failure(&self) -> Option<Error> {
+        self.shared.state.lock().failure.clone()
+    }
+
     /// A watch on the durable index.
     pub fn durable(&self) -> Durable {
         self.shared.durable.clone()

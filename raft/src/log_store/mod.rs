@@ -143,6 +143,11 @@ impl LogStore {
         self.shared.state.lock().weights.purge_below(bytes_max)
     }
 
+    /// The failure that stopped the log, if one has.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        Some(self.shared.wal.failure()?.into())
+    }
+
     /// Writes and syncs what is pending and stops the writer. May block.
     pub(crate) fn close(&self) -> Result<(), Error> {
         Ok(self.shared.wal.close()?)

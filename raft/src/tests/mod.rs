@@ -5,6 +5,7 @@ mod cluster;
 mod entry_codec;
 mod faults;
 mod frame;
+mod full;
 pub(crate) mod harness;
 mod membership;
 pub(crate) mod register;

@@ -167,31 +167,33 @@ impl Checkpointer {
 
     fn serve(&mut self) -> Result<(), Error> {
         let mut last = Instant::now();
+        let directory = self.shared.state.root().to_owned();
+        let explained = |error: Error| error.explained(&directory);
         loop {
             match self.next_task(last) {
                 Task::Checkpoint(waiters) => {
                     last = Instant::now();
-                    let result = self.checkpoint_if_needed();
+                    let result = self.checkpoint_if_needed().map_err(explained);
                     for waiter in waiters {
                         let _ = waiter.send(result.clone());
                     }
                     result?;
                 }
                 Task::Defragment(waiters) => {
-                    let result = self.defragment();
+                    let result = self.defragment().map_err(explained);
                     for waiter in waiters {
                         let _ = waiter.send(result.clone());
                     }
                     result?;
                 }
                 Task::Install(staged, waiter) => {
-                    let result = self.install(*staged);
+                    let result = self.install(*staged).map_err(explained);
                     let _ = waiter.send(result.clone());
                     result?;
                 }
                 Task::Stop(Stop::AsIs) => return Ok(()),
                 Task::Stop(Stop::AfterCheckpoint) => {
-                    return self.checkpoint_if_needed().map(drop);
+                    return self.checkpoint_if_needed().map(drop).map_err(explained);
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! asks afterwards, and the process is expected to stop (see `Backend::failed`).
 //! Cloneable, because one failure answers many callers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::Identity;
@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// The disk is too full to checkpoint safely.
     #[error(
-        "{} has {available_bytes} bytes free, a checkpoint needs {needed_bytes}",
+        "{} has {available_bytes} bytes free, a checkpoint needs {needed_bytes}; {MAKE_ROOM}",
         path.display()
     )]
     NoSpace {
@@ -96,6 +96,14 @@ pub enum Error {
         available_bytes: u64,
         /// Bytes wanted, with reserve.
         needed_bytes: u64,
+    },
+    /// The disk filled up while it was written to.
+    #[error("the volume of {} is full; {MAKE_ROOM}", path.display())]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// What failed for it.
+        source: Arc<Self>,
     },
     /// The write-ahead log could not say that an entry is durable.
     #[error("log entry {log_index} is not durable")]
@@ -124,6 +132,26 @@ impl Error {
         }
     }
 
+    /// A failure of the checkpoint thread, for the one who has to act on it: one
+    /// for want of space gets the directory and the way out.
+    pub(super) fn explained(self, directory: &Path) -> Self {
+        let kind = match &self {
+            Self::Io { source, .. } => Some(source.kind()),
+            Self::Engine { source, .. } => {
+                let answer = source.downcast_ref::<std::io::Error>();
+                answer.map(std::io::Error::kind)
+            }
+            _ => None,
+        };
+        if let Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) = kind {
+            return Self::Full {
+                path: directory.to_owned(),
+                source: Arc::new(self),
+            };
+        }
+        self
+    }
+
     /// Wraps an engine failure; for `map_err`.
     pub(super) fn engine<E>(engine: &'static str, operation: &'static str) -> impl FnOnce(E) -> Self
     where
@@ -136,3 +164,7 @@ impl Error {
         }
     }
 }
+
+/// The way out of a full disk.
+const MAKE_ROOM: &str =
+    "make room on this volume and start the member again, nothing acknowledged is lost";

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     apply::{Applier, CompactionWatch, Pace, Parts, SmallStateError, run_compactions},
-    base::task_set::TaskSet,
+    base::{error_chain::error_chain, task_set::TaskSet},
     config::{FeatureGate, Quota, ServerConfig},
     duties,
     listener::{self, Bound, BoundListeners, Options, Serving},
@@ -436,7 +436,7 @@ fn spawn_duties(
         tokio::select! {
             () = compactions => {}
             error = backend.failed() => {
-                failed.send_replace(Some(error.to_string()));
+                failed.send_replace(Some(error_chain(&error)));
             }
         }
     });

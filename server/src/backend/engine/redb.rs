@@ -242,12 +242,13 @@ fn rows_of(table: EngineTable) -> Rows {
     }
 }
 
-/// Wraps a redb error; for `map_err`.
-fn failed<E>(operation: &'static str) -> impl FnOnce(E) -> Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    Error::engine(NAME, operation)
+/// Wraps a redb error; for `map_err`. redb names no cause of its errors, so the
+/// system's answer is taken out of them.
+fn failed<E: Into<redb::Error>>(operation: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| match error.into() {
+        redb::Error::Io(error) => Error::engine(NAME, operation)(error),
+        error => Error::engine(NAME, operation)(error),
+    }
 }
 
 const NAME: &str = "redb";

@@ -17,7 +17,7 @@ use crate::backend::{
 use crate::base::revision::Revision;
 
 /// Commits one record of this length as entry `index`.
-fn commit(backend: &Backend, index: u64, value_len: usize) {
+pub(super) fn commit(backend: &Backend, index: u64, value_len: usize) {
     let revision = Revision::new(index as i64 + 1, 0);
     let mut batch = backend.batch();
     let info = RecordInfo {
@@ -165,8 +165,8 @@ fn an_engine_failure_is_sticky_and_everybody_hears_of_it() {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(failure, Error::Engine { .. }), "{failure}");
-            assert!(matches!(wait(backend.failed()), Error::Engine { .. }));
+            assert!(matches!(failure, Error::Full { .. }), "{failure}");
+            assert!(matches!(wait(backend.failed()), Error::Full { .. }));
             assert!(backend.failure().is_some());
             commit(&backend, index + 1, 10_000);
             assert!(wait(backend.checkpoint()).is_err());
