@@ -19,3 +19,6 @@ pub mod bootstrap;
 mod cluster;
 mod duties;
 mod proposal;
+
+#[doc(hidden)]
+pub use proposal::Coalescing;

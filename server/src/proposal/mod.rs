@@ -10,6 +10,7 @@
 //! follower answers its own clients after its own apply, as etcd does.
 
 pub(crate) mod applied;
+mod coalescing;
 pub(crate) mod frame;
 pub(crate) mod outcome;
 pub(crate) mod proposer;
@@ -17,6 +18,7 @@ pub(crate) mod read_gate;
 pub(crate) mod registry;
 
 pub(crate) use applied::Applied;
+pub use coalescing::Coalescing;
 pub(crate) use outcome::{ApplyError, Outcome, Reply};
 pub(crate) use proposer::{LeaderView, Limits, ProposalError, ProposeFn, Proposer, Refusal};
 pub(crate) use read_gate::{ReadError, ReadGate, ReadIndexFn};
