@@ -3,7 +3,7 @@
 //! `Transport` gives ordered byte streams (TCP, or memory with faults); all
 //! framing, checksums, handshakes, reconnecting and timeouts are above it, so
 //! every implementation exercises the same code. A member dials one
-//! connection per peer and [`Class`], lazily; answers come back on the
+//! connection per peer and `Class`, lazily; answers come back on the
 //! connection the request went out on.
 
 pub(crate) mod frame;

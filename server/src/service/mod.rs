@@ -1,8 +1,8 @@
 //! The gRPC services: decode, check, hand down, shape the reply.
 //!
-//! One file per service of the API. [`Router`] finds the service of a
-//! request; [`status`] has every error a client can see, [`validate`] what is
-//! wrong with a request before anything is done, [`Context`] what services
+//! One file per service of the API. `Router` finds the service of a
+//! request; `status` has every error a client can see, `validate` what is
+//! wrong with a request before anything is done, `Context` what services
 //! stand on.
 
 mod cluster;

@@ -3,10 +3,10 @@
 //! A [`Watcher`] is one stream to one member. When the member or the connection
 //! fails, the watcher opens the next stream at the revision after the last one
 //! delivered, so its user sees every change once and in order, and notices
-//! nothing but a delay. [`resume`] decides what to deliver and where to go on,
-//! [`task`] does the waiting.
+//! nothing but a delay. `resume` decides what to deliver and where to go on,
+//! `task` does the waiting.
 //!
-//! Limits: [`QUEUE_COUNT_MAX`] responses wait for a user who does not read;
+//! Limits: `QUEUE_COUNT_MAX` responses wait for a user who does not read;
 //! after that the stream is not read either, and the server keeps the rest.
 
 mod resume;
