@@ -350,6 +350,7 @@ fn committed(entry: &Entry) -> Committed {
     Committed {
         log_id: shown(&entry.log_id),
         payload,
+        stages: entry.body.trace.stages(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::core::{Command, Core};
 use crate::error::{ForwardError, ProposeError};
 use crate::membership;
 use crate::rpc::Forwarded;
+use crate::stages::Trace;
 use crate::state_machine::StateMachine;
 use crate::transport::frame::Kind;
 use crate::transport::{Class, LinkError};
@@ -26,9 +27,19 @@ use crate::types::{Callback, Data, TypeConfig};
 /// A proposal on its way.
 pub(crate) struct Proposal {
     pub(crate) payload: Bytes,
+    pub(crate) trace: Trace,
     pub(crate) reply: oneshot::Sender<Result<(), ProposeError>>,
     /// Its place among the pending ones; given back when it is dropped.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Proposal {
+    fn data(&self) -> Data {
+        Data {
+            bytes: self.payload.clone(),
+            trace: self.trace.clone(),
+        }
+    }
 }
 
 /// How an attempt to propose ended.
@@ -59,7 +70,7 @@ impl<S: StateMachine> Core<S> {
     /// Appends locally without a task of its own; falls back to `chase`.
     async fn write(self: &Arc<Self>, proposal: Proposal) {
         let core = Arc::clone(self);
-        let data = Data(proposal.payload.clone());
+        let data = proposal.data();
         let responder = Callback::new(move |result| match attempt_of(result) {
             Attempt::Done(result) => core.settle(proposal, result),
             Attempt::Retry(_) => drop(tokio::spawn(core.chase(proposal))),
@@ -83,7 +94,7 @@ impl<S: StateMachine> Core<S> {
         let mut wait = RETRY_MIN;
         loop {
             let attempt = tokio::select! {
-                attempt = self.attempt(&proposal.payload) => attempt,
+                attempt = self.attempt(proposal.data()) => attempt,
                 () = proposal.reply.closed() => return,
             };
             match attempt {
@@ -98,10 +109,10 @@ impl<S: StateMachine> Core<S> {
         }
     }
 
-    async fn attempt(&self, payload: &Bytes) -> Attempt {
+    async fn attempt(&self, data: Data) -> Attempt {
         let leadership = self.leadership();
         if leadership.is_leader {
-            return self.write_and_wait(payload.clone()).await;
+            return self.write_and_wait(data).await;
         }
         let Some(leader) = leadership
             .leader
@@ -111,7 +122,7 @@ impl<S: StateMachine> Core<S> {
         };
         let link = self.link(leader, Class::Bulk);
         match link
-            .call(Kind::Propose, Bytes::new(), vec![payload.clone()])
+            .call(Kind::Propose, Bytes::new(), vec![data.bytes])
             .await
         {
             Ok(frame) if frame.kind == Kind::ProposeReply => {
@@ -128,14 +139,11 @@ impl<S: StateMachine> Core<S> {
         }
     }
 
-    async fn write_and_wait(&self, payload: Bytes) -> Attempt {
+    async fn write_and_wait(&self, data: Data) -> Attempt {
         let (sender, result) = oneshot::channel();
         let responder = Callback::new(move |result| drop(sender.send(attempt_of(result))));
-        if let Err(error) = self
-            .raft
-            .client_write_ff(Data(payload), Some(responder))
-            .await
-        {
+        let offered = self.raft.client_write_ff(data, Some(responder)).await;
+        if let Err(error) = offered {
             return unknown(error.to_string());
         }
         result
@@ -148,7 +156,11 @@ impl<S: StateMachine> Core<S> {
         if !self.is_leader() {
             return Forwarded::Refused("not the leader".into());
         }
-        match self.write_and_wait(payload).await {
+        let data = Data {
+            bytes: payload,
+            trace: Trace::start(),
+        };
+        match self.write_and_wait(data).await {
             Attempt::Done(Ok(())) => Forwarded::Done(Bytes::new()),
             Attempt::Done(Err(error)) => Forwarded::Failed(error.to_string()),
             Attempt::Retry(reason) => Forwarded::Refused(reason),

@@ -24,6 +24,7 @@ mod read_index;
 mod rpc;
 mod shared;
 mod snapshot;
+mod stages;
 mod state_machine;
 pub mod transport;
 mod types;
@@ -40,8 +41,9 @@ pub use log_store::entry_pool::{EntryBuffer, EntryPool};
 pub use log_store::{Durable, LogStore};
 pub use metrics::{Counter, Metrics};
 pub use node::{LeaderHandler, Leadership, MembershipChange, Node, Status};
-/// Upper bounds, in microseconds, of the WAL's sync histogram.
-pub use quoin_wal::FSYNC_BUCKET_BOUNDS;
+/// Durations by bucket, and the upper bounds of the buckets in microseconds.
+pub use quoin_wal::{DURATION_BUCKET_BOUNDS, Histogram};
+pub use stages::Stages;
 pub use state_machine::{
     Applied, Committed, LogId, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use quoin_wal::Histogram;
+
 /// A monotonic counter.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -66,6 +68,13 @@ pub struct Metrics {
     pub proposals_failed: Counter,
     /// Gauge: proposals waiting for their outcome.
     pub proposals_pending: Counter,
+    /// As leader: from a proposal until it was appended to the own log. Once
+    /// per entry, as the two that follow.
+    pub propose_duration: Histogram,
+    /// As leader: from there until the own log was durable.
+    pub fsync_duration: Histogram,
+    /// As leader: from the append until the entry was committed.
+    pub replicate_duration: Histogram,
     /// Read-index rounds.
     pub read_index_rounds: Counter,
     /// Reads served by those rounds.

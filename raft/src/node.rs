@@ -27,6 +27,7 @@ use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
 use crate::read_index::ReadRequest;
 use crate::shared::{Shared, members_of};
+use crate::stages::Trace;
 use crate::state_machine::StateMachine;
 use crate::transport::{TcpTransport, Transport};
 
@@ -168,12 +169,14 @@ impl Node {
     pub async fn propose(&self, payload: Bytes) -> Result<(), ProposeError> {
         let inner = &self.inner;
         inner.shared.metrics.proposals.add(1);
+        let trace = Trace::start();
         let permit = Arc::clone(&inner.pending).acquire_owned().await;
         let permit = permit.map_err(|_| ProposeError::Stopped)?;
         let _pending = Pending::new(&inner.shared.metrics);
         let (reply, result) = oneshot::channel();
         let proposal = Proposal {
             payload,
+            trace,
             reply,
             permit,
         };

@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Member;
 use crate::error::StateMachineError;
+use crate::stages::Stages;
 
 /// Position of an entry; `index` starts at 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,8 @@ pub struct Committed {
     pub log_id: LogId,
     /// What it holds.
     pub payload: Payload,
+    /// How long it took to get here, where that is known.
+    pub stages: Stages,
 }
 
 /// Content of a committed entry.

@@ -18,6 +18,7 @@ use openraft::raft::responder::Responder;
 use openraft::{AnyError, Membership as RaftMembership, RaftTypeConfig};
 
 use crate::log_store::{entry_codec, entry_pool};
+use crate::stages::Trace;
 use crate::state_machine::LogId as ShownLogId;
 
 /// Marks the types openraft works with.
@@ -73,11 +74,15 @@ pub struct PeerNode {
 
 /// A proposed payload.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Data(pub(crate) Bytes);
+pub struct Data {
+    pub(crate) bytes: Bytes,
+    /// When it passed what; becomes the entry's.
+    pub(crate) trace: Trace,
+}
 
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.bytes.len())
     }
 }
 
@@ -116,6 +121,19 @@ impl Tag {
 pub struct EntryBody {
     pub(crate) tag: Tag,
     pub(crate) bytes: Bytes,
+    /// Of an entry proposed on this member as leader; empty on all others.
+    pub(crate) trace: Trace,
+}
+
+impl EntryBody {
+    /// A body without a trace.
+    pub(crate) fn new(tag: Tag, bytes: Bytes) -> Self {
+        Self {
+            tag,
+            bytes,
+            trace: Trace::default(),
+        }
+    }
 }
 
 impl fmt::Debug for EntryBody {
@@ -136,24 +154,19 @@ impl RaftPayload for EntryBody {
     type Node = PeerNode;
 
     fn blank() -> Self {
-        Self {
-            tag: Tag::Blank,
-            bytes: Bytes::new(),
-        }
+        Self::new(Tag::Blank, Bytes::new())
     }
 
     fn with_normal(self, data: Data) -> Self {
         Self {
             tag: Tag::Normal,
-            bytes: data.0,
+            bytes: data.bytes,
+            trace: data.trace,
         }
     }
 
     fn with_membership(self, membership: Membership) -> Self {
-        Self {
-            tag: Tag::Membership,
-            bytes: entry_codec::encode_membership(&membership),
-        }
+        Self::new(Tag::Membership, entry_codec::encode_membership(&membership))
     }
 
     fn get_membership(&self) -> Option<Membership> {

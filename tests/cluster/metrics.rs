@@ -50,6 +50,32 @@ async fn operations_are_counted_as_etcd_counts_them() {
     }
 }
 
+#[tokio::test]
+async fn every_stage_of_a_write_is_timed_once_per_entry() {
+    let cluster = Cluster::start(Options::new(1).flags(CALM)).await.unwrap();
+    let port = cluster.member(0).unwrap().client_port;
+    let count = async |stage: &str, part: &str| {
+        let name = format!("quoin_proposal_stage_duration_seconds_{part}{{stage=\"{stage}\"}}");
+        http::sample(port, &name).await.unwrap()
+    };
+    let stages = ["queue", "propose", "fsync", "replicate", "apply", "reply"];
+    let mut before = Vec::new();
+    for stage in stages {
+        before.push(count(stage, "count").await);
+    }
+    for number in 0..5 {
+        put_once(&cluster, 0, &format!("k{number}"), "v").await;
+    }
+    for (stage, before) in stages.into_iter().zip(before) {
+        // One after the other, each put is an entry; the member's own
+        // proposals may come in between.
+        let counted = count(stage, "count").await - before;
+        assert!((5.0..50.0).contains(&counted), "{stage}: {counted}");
+        let seconds = count(stage, "sum").await;
+        assert!(seconds > 0.0 && seconds < 60.0, "{stage}: {seconds} s");
+    }
+}
+
 async fn write_in_other_ways(cluster: &Cluster) {
     let mut kv = cluster.kv(0).unwrap();
     let put = |key: &'static str, value: &'static str, prev_kv| PutRequest {

@@ -62,6 +62,19 @@ pub async fn metric(port: u16, name: &str) -> Result<f64> {
     Ok(values.iter().sum())
 }
 
+/// The value of one sample, named with its labels as in the text.
+///
+/// # Errors
+/// The metrics cannot be fetched, or the sample is not among them.
+pub async fn sample(port: u16, name: &str) -> Result<f64> {
+    let (_, body) = get(port, "/metrics").await?;
+    let value = body.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(' ')?;
+        value.parse().ok()
+    });
+    value.ok_or_else(|| Error::malformed(name, "no such sample"))
+}
+
 /// Joins the chunks of a chunked body.
 fn unchunk(mut body: &str) -> String {
     let mut joined = String::new();

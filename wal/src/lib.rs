@@ -39,4 +39,4 @@ pub use durable::Durable;
 pub use entry::{Entry, Position};
 pub use error::Error;
 pub use log::{Completion, Log, Recovery, TornTail};
-pub use metrics::{FSYNC_BUCKET_BOUNDS, Histogram, Metrics};
+pub use metrics::{DURATION_BUCKET_BOUNDS, Histogram, Metrics};

@@ -48,22 +48,23 @@ pub struct Metrics {
 /// A histogram over fixed bounds.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    buckets: [AtomicU64; FSYNC_BUCKET_BOUNDS.len() + 1],
+    buckets: [AtomicU64; DURATION_BUCKET_BOUNDS.len() + 1],
     sum_nanoseconds: AtomicU64,
 }
 
-/// Upper bounds of the sync histogram in microseconds: etcd's (1 ms doubling
-/// to 8.192 s) with four finer ones below, so that etcd's can be derived.
-pub const FSYNC_BUCKET_BOUNDS: [u64; 18] = [
-    62, 125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000,
-    512_000, 1_024_000, 2_048_000, 4_096_000, 8_192_000,
+/// Upper bounds of the histograms in microseconds: etcd's for syncs (1 ms
+/// doubling to 8.192 s) with seven finer ones below, so that etcd's can be
+/// derived and a hand-over between threads is still seen.
+pub const DURATION_BUCKET_BOUNDS: [u64; 21] = [
+    8, 16, 31, 62, 125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000,
+    256_000, 512_000, 1_024_000, 2_048_000, 4_096_000, 8_192_000,
 ];
 
 impl Histogram {
     /// Counts one observation.
-    pub(crate) fn observe(&self, duration: Duration) {
+    pub fn observe(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = FSYNC_BUCKET_BOUNDS.partition_point(|bound| *bound < microseconds);
+        let bucket = DURATION_BUCKET_BOUNDS.partition_point(|bound| *bound < microseconds);
         if let Some(count) = self.buckets.get(bucket) {
             add(count, 1);
         }
@@ -74,7 +75,7 @@ impl Histogram {
     }
 
     /// Observations per bucket (not cumulative); the last one is above every
-    /// bound of [`FSYNC_BUCKET_BOUNDS`].
+    /// bound of [`DURATION_BUCKET_BOUNDS`].
     pub fn counts(&self) -> Vec<u64> {
         self.buckets
             .iter()

@@ -66,13 +66,7 @@ fn passes_the_suite_of_openraft_from_the_log_files() {
 
 fn entry(term: u64, index: u64, length: usize) -> Entry {
     let bytes = Bytes::from(vec![index as u8; length]);
-    Entry::new(
-        log_id(term, index),
-        EntryBody {
-            tag: Tag::Normal,
-            bytes,
-        },
-    )
+    Entry::new(log_id(term, index), EntryBody::new(Tag::Normal, bytes))
 }
 
 #[tokio::test]

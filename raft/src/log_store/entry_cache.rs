@@ -108,6 +108,18 @@ impl EntryCache {
         Some(found)
     }
 
+    /// Those of the entries above `after` and up to `last` that are held.
+    pub(crate) fn between(&self, after: Option<u64>, last: u64) -> impl Iterator<Item = &Entry> {
+        let first = self.entries.front().map_or(0, |entry| entry.log_id.index);
+        let place = |index: u64| {
+            let place = usize::try_from(index.saturating_sub(first)).unwrap_or(usize::MAX);
+            place.min(self.entries.len())
+        };
+        let end = place(last.saturating_add(1));
+        let start = after.map_or(0, |index| place(index.saturating_add(1)));
+        self.entries.range(start.min(end)..end)
+    }
+
     fn next_index(&self) -> Option<u64> {
         self.entries.back().map(|last| last.log_id.index + 1)
     }
@@ -139,13 +151,7 @@ mod tests {
 
     fn entry(index: u64, length: usize) -> Entry {
         let bytes = Bytes::from(vec![0; length]);
-        Entry::new(
-            log_id(1, index),
-            EntryBody {
-                tag: Tag::Normal,
-                bytes,
-            },
-        )
+        Entry::new(log_id(1, index), EntryBody::new(Tag::Normal, bytes))
     }
 
     fn indexes(found: Option<Vec<Entry>>) -> Option<Vec<u64>> {
@@ -183,6 +189,19 @@ mod tests {
         (0..4).for_each(|index| cache.push(entry(index, 100)));
         assert_eq!(indexes(cache.read(1..4, 1)), Some(vec![1]));
         assert_eq!(indexes(cache.read(1..4, 2 * (100 + 64))), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn only_what_is_held_is_between_two_indexes() {
+        let mut cache = EntryCache::new(1 << 20);
+        (5..10).for_each(|index| cache.push(entry(index, 10)));
+        let between = |after, last| indexes(Some(cache.between(after, last).cloned().collect()));
+        assert_eq!(between(None, 6), Some(vec![5, 6]));
+        assert_eq!(between(Some(2), 5), Some(vec![5]));
+        assert_eq!(between(Some(7), 50), Some(vec![8, 9]));
+        assert_eq!(between(Some(7), 7), Some(Vec::new()));
+        assert_eq!(between(Some(8), 2), Some(Vec::new()));
+        assert_eq!(between(Some(50), 60), Some(Vec::new()));
     }
 
     #[test]

@@ -240,7 +240,7 @@ pub(crate) fn checked_body(tag: u8, bytes: Bytes) -> Result<EntryBody, CodecErro
     if tag == Tag::Membership {
         decode_membership(&bytes)?;
     }
-    Ok(EntryBody { tag, bytes })
+    Ok(EntryBody::new(tag, bytes))
 }
 
 fn versioned(bytes: &Bytes, what: &'static str) -> Result<Reader, CodecError> {

@@ -4,6 +4,7 @@
 //! waited for, because it must be durable when `save_vote` returns.
 
 use std::io;
+use std::sync::Arc;
 
 use openraft::LogState;
 use openraft::alias::VoteOf;
@@ -50,7 +51,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.shared
             .wal
             .save_committed(entry_codec::encode_committed(committed.as_ref()));
-        self.shared.state.lock().committed = committed;
+        let mut state = self.shared.state.lock();
+        if let Some(last) = committed {
+            let before = state.committed.map(|id| id.index);
+            for entry in state.cache.between(before, last.index) {
+                entry.body.trace.note_committed(&self.shared.metrics);
+            }
+        }
+        state.committed = committed;
         Ok(())
     }
 
@@ -64,6 +72,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let mut records = Vec::new();
+        let mut traces = Vec::new();
         {
             let mut state = self.shared.state.lock();
             for entry in entries {
@@ -75,10 +84,18 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 state
                     .weights
                     .push(entry.log_id.index, entry.weight() as u64);
+                if entry.body.trace.is_kept() {
+                    entry.body.trace.note_appended(&self.shared.metrics);
+                    traces.push(entry.body.trace.clone());
+                }
                 state.cache.push(entry);
             }
         }
+        let metrics = Arc::clone(&self.shared.metrics);
         let done = Box::new(move |result: Result<(), quoin_wal::Error>| {
+            if result.is_ok() {
+                traces.iter().for_each(|trace| trace.note_durable(&metrics));
+            }
             callback.io_completed(result.map_err(io::Error::other));
         });
         self.shared.wal.append(&records, done);

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::harness::{Cluster, Net, within};
+use super::harness::{Cluster, Net, until, within};
 use crate::transport::memory::MemoryNetwork;
+use crate::{Histogram, Metrics};
 
 async fn elects_proposes_and_reads_everywhere(net: Net) {
     let cluster = Cluster::start(&net, 3, |_| {}).await;
@@ -24,7 +25,21 @@ async fn elects_proposes_and_reads_everywhere(net: Net) {
     }
     let status = cluster.members[leader].node().status();
     assert!(status.committed_index >= 5);
+    each_proposal_is_timed(&cluster).await;
     cluster.stop().await;
+}
+
+/// Three proposals passed every stage on whoever led, forwarded or not.
+async fn each_proposal_is_timed(cluster: &Cluster) {
+    let count = |stage: fn(&Metrics) -> &Histogram| {
+        let members = cluster.members.iter();
+        let counts = members.map(|member| stage(member.node().metrics()).count());
+        counts.sum::<u64>()
+    };
+    assert!(count(|metrics| &metrics.propose_duration) >= 3);
+    assert!(count(|metrics| &metrics.replicate_duration) >= 3);
+    // The leader's disk may be the last of a quorum.
+    until(|| count(|metrics| &metrics.fsync_duration) >= 3).await;
 }
 
 #[tokio::test]

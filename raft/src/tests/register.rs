@@ -102,7 +102,10 @@ impl StateMachine for Register {
         &mut self,
         entries: &mut dyn Iterator<Item = Committed>,
     ) -> Result<(), StateMachineError> {
-        for Committed { log_id, payload } in entries {
+        for Committed {
+            log_id, payload, ..
+        } in entries
+        {
             if is_long(&payload) {
                 self.disk.gate.pass();
             }

@@ -32,14 +32,8 @@ fn joined(head: &Bytes, body: &[Bytes]) -> Bytes {
 
 #[test]
 fn an_append_request_arrives_whole() {
-    let body = |length: usize| EntryBody {
-        tag: Tag::Normal,
-        bytes: vec![5; length].into(),
-    };
-    let blank = EntryBody {
-        tag: Tag::Blank,
-        bytes: Bytes::new(),
-    };
+    let body = |length: usize| EntryBody::new(Tag::Normal, vec![5; length].into());
+    let blank = EntryBody::new(Tag::Blank, Bytes::new());
     for prev in [None, Some(log_id(6, 41))] {
         let first = prev.map_or(0, |id| id.index + 1);
         let entries = vec![

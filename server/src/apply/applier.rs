@@ -25,7 +25,7 @@ use crate::{
     lease::{GrantError, LeaseRow, Lessor},
     mvcc::{Event, Previous, Store, WriteTransaction},
     proposal::{
-        Applied, ApplyError, Outcome, Registry, Reply,
+        Applied, ApplyError, Outcome, Passage, Registry, Reply,
         frame::{FrameError, FrameReader},
     },
     telemetry::metrics::Metrics,
@@ -105,6 +105,7 @@ impl Applier {
 
     fn apply_entry(&mut self, entry: Committed) -> Result<(), StateMachineError> {
         let LogId { index, term } = entry.log_id;
+        let passage = Passage::begin(entry.stages);
         let mut tx = self.parts.store.write();
         let mut batch = None;
         let mut commits = Vec::new();
@@ -159,7 +160,7 @@ impl Applier {
         }
         if let Some((id, mut replies)) = batch {
             self.complete_headers(&mut replies, term);
-            self.parts.registry.complete(id, replies);
+            self.parts.registry.complete(id, replies, passage);
         }
         Ok(())
     }

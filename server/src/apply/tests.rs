@@ -69,7 +69,7 @@ impl Bed {
             lessor: lessor.clone(),
             cluster: Cluster::default(),
             alarms: Alarms::default(),
-            registry: Registry::new(2, 100),
+            registry: Registry::new(2, 100, Duration::MAX),
             applied: Applied::new(0, 0),
             compaction: compaction.clone(),
             quota_bytes: None,
@@ -96,7 +96,13 @@ impl Bed {
             term,
         };
         let payload = Payload::Normal(frame);
-        let mut entries = [Committed { log_id, payload }].into_iter();
+        let stages = quoin_raft::Stages::default();
+        let mut entries = [Committed {
+            log_id,
+            payload,
+            stages,
+        }]
+        .into_iter();
         self.applier.apply(&mut entries)
     }
 
@@ -210,7 +216,12 @@ fn what_walks_over_very_many_keys_is_long() {
     let is_long = |request: Request| {
         let log_id = LogId { index: 9, term: 1 };
         let payload = Payload::Normal(frame(vec![put("a", 0), request]));
-        bed.applier.is_long(&Committed { log_id, payload })
+        let stages = quoin_raft::Stages::default();
+        bed.applier.is_long(&Committed {
+            log_id,
+            payload,
+            stages,
+        })
     };
     assert!(is_long(Request::DeleteRange(all.clone())));
     assert!(is_long(Request::Txn(in_txn(all))));

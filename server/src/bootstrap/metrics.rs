@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use quoin_raft::Node;
+use quoin_raft::{Histogram, Metrics as RaftMetrics, Node};
 
 use crate::{
     base::version,
-    proposal::Registry,
+    proposal::{Registry, stages::StageMetrics},
     service::Context,
     telemetry::metrics::{HistogramReading, Metrics, SourceKind},
     watch::Hub,
@@ -23,6 +23,7 @@ pub(super) fn connect(metrics: &Arc<Metrics>, context: &Context, registry: &Regi
     store_gauges(metrics, context, hub);
     wal_sources(metrics, &context.node);
     raft_sources(metrics, &context.node);
+    stage_sources(metrics, &context.node, registry);
 }
 
 fn raft_gauges(metrics: &Metrics, context: &Context, registry: &Registry) {
@@ -159,15 +160,47 @@ fn wal_sources(metrics: &Metrics, node: &Node) {
     metrics.add_histogram_source(
         "etcd_disk_wal_fsync_duration_seconds",
         "The latency distributions of fdatasync called by the WAL.",
-        move || fsync_reading(&node),
+        &[],
+        move || reading(&node.wal_metrics().fsync),
     );
 }
 
-fn fsync_reading(node: &Node) -> HistogramReading {
-    let fsync = &node.wal_metrics().fsync;
-    let counts = fsync.counts();
+fn stage_sources(metrics: &Metrics, node: &Node, registry: &Registry) {
+    let of_raft = |stage, histogram: fn(&RaftMetrics) -> &Histogram| {
+        let raft = Arc::clone(node.metrics());
+        stage_source(metrics, stage, move || reading(histogram(&raft)));
+    };
+    let own = |stage, histogram: fn(&StageMetrics) -> &Histogram| {
+        let registry = registry.clone();
+        stage_source(metrics, stage, move || {
+            reading(histogram(registry.stages()))
+        });
+    };
+    own("queue", |stages| &stages.queue);
+    of_raft("propose", |metrics| &metrics.propose_duration);
+    of_raft("fsync", |metrics| &metrics.fsync_duration);
+    of_raft("replicate", |metrics| &metrics.replicate_duration);
+    own("apply", |stages| &stages.apply);
+    own("reply", |stages| &stages.reply);
+}
+
+fn stage_source(
+    metrics: &Metrics,
+    stage: &str,
+    read: impl Fn() -> HistogramReading + Send + Sync + 'static,
+) {
+    metrics.add_histogram_source(
+        "quoin_proposal_stage_duration_seconds",
+        "Time of an entry at each stage of a write.",
+        &[("stage", stage)],
+        read,
+    );
+}
+
+fn reading(histogram: &Histogram) -> HistogramReading {
+    let counts = histogram.counts();
     let above_count = counts.last().copied().unwrap_or(0);
-    let bounds = quoin_raft::FSYNC_BUCKET_BOUNDS.iter();
+    let bounds = quoin_raft::DURATION_BUCKET_BOUNDS.iter();
     #[expect(clippy::cast_precision_loss, reason = "bounds are far below 2^52")]
     let buckets = bounds
         .map(|microseconds| *microseconds as f64 / 1e6)
@@ -176,7 +209,7 @@ fn fsync_reading(node: &Node) -> HistogramReading {
     HistogramReading {
         buckets,
         above_count,
-        sum_seconds: fsync.sum().as_secs_f64(),
+        sum_seconds: histogram.sum().as_secs_f64(),
     }
 }
 

@@ -202,7 +202,12 @@ impl Plan {
         Self {
             identity: identity.clone(),
             applied: Applied::new(index, term),
-            registry: Registry::new(identity.member_id, rand::random()),
+            registry: Registry::new(
+                identity.member_id,
+                rand::random(),
+                // Half of it may pass before the request is awake again.
+                config.warning_unary_request_duration / 2,
+            ),
             hub,
             compaction: CompactionWatch::new(stores.store.compact_revision()),
             leader_calls: LeaderCalls::new(

@@ -158,7 +158,13 @@ mod tests {
         let propose = Arc::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
             Box::pin(std::future::pending())
         });
-        let (proposer, task) = Proposer::new(Registry::new(OWN, 1), pool, propose, leader, limits);
+        let (proposer, task) = Proposer::new(
+            Registry::new(OWN, 1, Duration::MAX),
+            pool,
+            propose,
+            leader,
+            limits,
+        );
         tokio::spawn(task);
         proposer
     }

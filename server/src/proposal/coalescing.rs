@@ -19,7 +19,8 @@ use quoin_raft::EntryPool;
 use tokio::{runtime::Runtime, sync::watch};
 
 use super::{
-    LeaderView, Limits, Outcome, ProposeFn, Proposer, Refusal, Registry, frame::FrameReader,
+    LeaderView, Limits, Outcome, Passage, ProposeFn, Proposer, Refusal, Registry,
+    frame::FrameReader,
 };
 
 /// A proposer over a node that commits and applies at once.
@@ -40,7 +41,7 @@ impl Coalescing {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let registry = Registry::new(1, 1);
+        let registry = Registry::new(1, 1, Duration::MAX);
         let (leader, view) = watch::channel(LeaderView {
             leader: Some(1),
             ..LeaderView::default()
@@ -51,7 +52,8 @@ impl Coalescing {
             counting.fetch_add(1, Ordering::Relaxed);
             let applied = FrameReader::open(frame).map(|reader| {
                 let (id, count) = (reader.id(), reader.encoded().count());
-                completing.complete(id, vec![Ok(Outcome::Done); count]);
+                let passage = Passage::begin(quoin_raft::Stages::default());
+                completing.complete(id, vec![Ok(Outcome::Done); count], passage);
             });
             let result = applied.map_err(|_unreadable| Refusal::Unknown);
             Box::pin(async move { result })

@@ -16,6 +16,7 @@ pub(crate) mod outcome;
 pub(crate) mod proposer;
 pub(crate) mod read_gate;
 pub(crate) mod registry;
+pub(crate) mod stages;
 
 pub(crate) use applied::Applied;
 pub use coalescing::Coalescing;
@@ -23,3 +24,4 @@ pub(crate) use outcome::{ApplyError, Outcome, Reply};
 pub(crate) use proposer::{LeaderView, Limits, ProposalError, ProposeFn, Proposer, Refusal};
 pub(crate) use read_gate::{ReadError, ReadGate, ReadIndexFn};
 pub(crate) use registry::Registry;
+pub(crate) use stages::Passage;

@@ -252,7 +252,7 @@ mod tests {
     use crate::{
         lease::Config,
         proposal::{
-            Applied, LeaderView, Limits, Outcome, Registry,
+            Applied, LeaderView, Limits, Outcome, Passage, Registry,
             frame::{FrameError, FrameReader},
         },
     };
@@ -278,7 +278,7 @@ mod tests {
             },
         );
         let gate = ReadGate::new(read_index, Applied::new(1, 1));
-        let registry = Registry::new(1, 1);
+        let registry = Registry::new(1, 1, Duration::MAX);
         let proposed = Arc::new(parking_lot::Mutex::new(Vec::new()));
         let (log, completing) = (Arc::clone(&proposed), registry.clone());
         let propose = Arc::new(
@@ -287,7 +287,8 @@ mod tests {
                 let id = reader.id();
                 let commands: Result<Vec<_>, FrameError> = reader.collect();
                 log.lock().extend(commands.unwrap());
-                completing.complete(id, vec![Ok(Outcome::Done)]);
+                let passage = Passage::begin(quoin_raft::Stages::default());
+                completing.complete(id, vec![Ok(Outcome::Done)], passage);
                 Box::pin(std::future::ready(Ok(())))
             },
         );

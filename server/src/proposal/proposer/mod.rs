@@ -22,8 +22,9 @@ use tokio::{
 
 use super::{
     frame::{BatchId, FrameBuilder, LENGTH_BYTES},
-    outcome::{ApplyError, Outcome},
+    outcome::{ApplyError, Outcome, Reply},
     registry::{Registry, Waiter},
+    stages::Times,
 };
 
 /// Requests that may wait for a place in an entry.
@@ -113,6 +114,7 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Pending>,
+    registry: Registry,
     leader: watch::Receiver<LeaderView>,
     limits: Limits,
 }
@@ -123,6 +125,8 @@ struct Pending {
     command: Command,
     encoded_bytes: usize,
     waiter: Waiter,
+    /// When the request was made.
+    started: std::time::Instant,
 }
 
 impl Pending {
@@ -145,7 +149,7 @@ impl Proposer {
         let (queue, pending) = mpsc::channel(QUEUE_COUNT_MAX);
         let coalescer = Coalescer {
             pending,
-            registry,
+            registry: registry.clone(),
             pool,
             propose,
             sweep: limits.timeout,
@@ -153,6 +157,7 @@ impl Proposer {
         (
             Self {
                 queue,
+                registry,
                 leader,
                 limits,
             },
@@ -170,6 +175,21 @@ impl Proposer {
     /// # Cancel safety
     /// A dropped call may still take effect.
     pub(crate) async fn propose(&self, request: Request) -> Result<Outcome, ProposalError> {
+        let (reply, _times) = self.propose_timed(request).await?;
+        Ok(reply?)
+    }
+
+    /// The same, and where the time went, if its entry was slow.
+    ///
+    /// # Errors
+    /// As [`Self::propose`], less what apply said.
+    ///
+    /// # Cancel safety
+    /// As [`Self::propose`].
+    pub(crate) async fn propose_timed(
+        &self,
+        request: Request,
+    ) -> Result<(Reply, Times), ProposalError> {
         let command = Command {
             request: Some(request),
         };
@@ -189,10 +209,17 @@ impl Proposer {
                 command,
                 encoded_bytes,
                 waiter,
+                started,
             })
             .map_err(refused)?;
         match tokio::time::timeout(self.limits.timeout, reply).await {
-            Ok(Ok(reply)) => Ok(reply?),
+            Ok(Ok(answer)) => {
+                if let (true, Some(times)) = (answer.is_last, &answer.times) {
+                    let stages = self.registry.stages();
+                    stages.reply.observe(times.applied.elapsed());
+                }
+                Ok((answer.reply, answer.times))
+            }
             Ok(Err(_dropped)) => Err(ProposalError::Stopped),
             Err(_elapsed) => Err(self.timed_out(started, had_leader)),
         }
@@ -267,13 +294,16 @@ impl Coalescer {
         let id = self.registry.next_id();
         let mut frame = FrameBuilder::new(&self.pool, id, bytes);
         let mut waiters = Vec::with_capacity(commands.len());
+        // The queue is in order: the first has waited longest.
+        let first = commands.peek().map(|first| first.started);
         while let Some(next) = commands.next_if(|next| {
             waiters.is_empty() || frame.bytes() + next.encoded_bytes <= BATCH_BYTES_MAX
         }) {
             frame.push(&next.command, next.encoded_bytes);
             waiters.push(next.waiter);
         }
-        self.registry.register(id, waiters);
+        let started = first.unwrap_or_else(std::time::Instant::now);
+        self.registry.register(id, waiters, started);
         let (registry, propose) = (self.registry.clone(), Arc::clone(&self.propose));
         let frame = frame.finish();
         let patience = self.sweep;

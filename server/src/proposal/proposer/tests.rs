@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use quoin_proto::etcdserverpb::PutRequest;
 
 use super::*;
-use crate::proposal::frame::FrameReader;
+use crate::proposal::{Passage, frame::FrameReader};
 
 fn put(bytes: usize) -> Request {
     let value = vec![0; bytes].into();
@@ -35,7 +35,7 @@ struct Bed {
 /// A proposer whose entries are committed and applied at once, or refused as
 /// `verdict` says for the n-th offer.
 fn bed(verdict: impl Fn(usize) -> Result<(), Refusal> + Send + Sync + 'static) -> Bed {
-    let registry = Registry::new(1, 10);
+    let registry = Registry::new(1, 10, Duration::MAX);
     let (leader, view) = watch::channel(LeaderView {
         leader: Some(1),
         ..LeaderView::default()
@@ -50,7 +50,8 @@ fn bed(verdict: impl Fn(usize) -> Result<(), Refusal> + Send + Sync + 'static) -
             let id = reader.id();
             let count = reader.count();
             log.lock().push(count);
-            completing.complete(id, vec![Ok(Outcome::Done); count]);
+            let passage = Passage::begin(quoin_raft::Stages::default());
+            completing.complete(id, vec![Ok(Outcome::Done); count], passage);
         }
         Box::pin(async move { result })
     });
@@ -75,6 +76,11 @@ async fn requests_that_wait_share_an_entry() {
     }
     assert_eq!(*bed.sizes.lock(), vec![300]);
     assert_eq!(bed.registry.pending_count(), 0);
+    // Once per entry, not per request.
+    let stages = bed.registry.stages();
+    for stage in [&stages.queue, &stages.apply, &stages.reply] {
+        assert_eq!(stage.count(), 1);
+    }
 }
 
 #[tokio::test]
@@ -153,7 +159,7 @@ async fn a_batch_nobody_waits_for_is_no_longer_proposed() {
         })
     });
     let view = watch::channel(LeaderView::default()).1;
-    let registry = Registry::new(1, 10);
+    let registry = Registry::new(1, 10, Duration::MAX);
     let pool = EntryPool::new(quoin_raft::Metrics::shared());
     let (proposer, task) = Proposer::new(registry.clone(), pool, propose, view, limits());
     tokio::spawn(task);

@@ -104,11 +104,12 @@ impl Metrics {
         &self,
         name: &str,
         help: &str,
+        labels: &[(&str, &str)],
         read: impl Fn() -> HistogramReading + Send + Sync + 'static,
     ) {
         self.sources
             .lock()
-            .push(Source::histogram(name, help, Box::new(read)));
+            .push(Source::histogram(name, help, labels, Box::new(read)));
     }
 
     /// Everything in the Prometheus text format.
@@ -165,13 +166,14 @@ mod tests {
             &[("member", "b")],
             || 1.5,
         );
-        metrics.add_histogram_source("etcd_disk_wal_fsync_duration_seconds", "Syncs.", || {
-            HistogramReading {
-                buckets: vec![(0.001, 3), (0.002, 1)],
-                above_count: 1,
-                sum_seconds: 0.25,
-            }
-        });
+        let reading = || HistogramReading {
+            buckets: vec![(0.001, 3), (0.002, 1)],
+            above_count: 1,
+            sum_seconds: 0.25,
+        };
+        let name = "etcd_disk_wal_fsync_duration_seconds";
+        metrics.add_histogram_source(name, "Syncs.", &[], reading);
+        metrics.add_histogram_source("quoin_y", "Y.", &[("stage", "a")], reading);
         metrics.server.set_identity(0x8e9e, "3.7.1");
         metrics.server.set_cluster_version("3.7");
         let text = metrics.render().unwrap();
@@ -184,6 +186,7 @@ mod tests {
             "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.002\"} 4",
             "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 5",
             "etcd_disk_wal_fsync_duration_seconds_count 5",
+            "quoin_y_bucket{stage=\"a\",le=\"0.002\"} 4",
             "etcd_server_version{server_version=\"3.7.1\"} 1",
             "etcd_server_id{server_id=\"8e9e\"} 1",
             "etcd_cluster_version{cluster_version=\"3.7\"} 1",

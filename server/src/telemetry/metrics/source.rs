@@ -46,14 +46,10 @@ impl Source {
         labels: &[(&str, &str)],
         read: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
-        let labels = labels
-            .iter()
-            .map(|&(name, value)| (name.into(), value.into()))
-            .collect();
         Self {
             name: name.into(),
             help: help.into(),
-            labels,
+            labels: owned(labels),
             read: Read::Number(kind, read),
         }
     }
@@ -61,12 +57,13 @@ impl Source {
     pub(super) fn histogram(
         name: &str,
         help: &str,
+        labels: &[(&str, &str)],
         read: Box<dyn Fn() -> HistogramReading + Send + Sync>,
     ) -> Self {
         Self {
             name: name.into(),
             help: help.into(),
-            labels: Vec::new(),
+            labels: owned(labels),
             read: Read::Histogram(read),
         }
     }
@@ -126,6 +123,13 @@ pub(super) fn push(
     family.set_field_type(kind);
     family.set_metric(vec![metric]);
     families.push(family);
+}
+
+fn owned(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pairs = labels.iter();
+    pairs
+        .map(|&(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 fn histogram_metric(reading: &HistogramReading) -> Metric {
