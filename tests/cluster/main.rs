@@ -7,6 +7,7 @@
 mod catch_up;
 mod corruption;
 mod crash;
+mod diagnostics;
 mod leaks;
 mod metrics;
 mod quorum;

@@ -15,7 +15,7 @@ use quoin_raft::{Committed, LogId, Payload, StateMachineError};
 
 use super::{
     CompactionWatch, kv, long, snapshot,
-    tally::{Stopwatch, Tally},
+    tally::{SlowApplies, Stopwatch, Tally},
     txn,
 };
 use crate::{
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) struct Applier {
     pub(super) parts: Parts,
+    slow: SlowApplies,
 }
 
 /// One entry while it is applied.
@@ -100,7 +101,8 @@ impl EntryContext<'_> {
 impl Applier {
     /// An applier over `parts`.
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts }
+        let slow = SlowApplies::new(parts.warn_apply_above);
+        Self { parts, slow }
     }
 
     fn apply_entry(&mut self, entry: Committed) -> Result<(), StateMachineError> {
@@ -124,7 +126,7 @@ impl Applier {
                     full: reply && self.is_full(),
                     tally: Tally::default(),
                 };
-                let mut stopwatch = Stopwatch::start(self.parts.warn_apply_above);
+                let mut stopwatch = Stopwatch::start(&self.slow, passage);
                 let mut replies = Vec::new();
                 for command in reader {
                     let Command { request } = command.map_err(at(index))?;

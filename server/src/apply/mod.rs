@@ -7,6 +7,7 @@
 //! its log id become visible, and later durable, in one step.
 
 mod applier;
+mod brief;
 mod compaction;
 mod kv;
 mod long;
@@ -16,6 +17,7 @@ mod tally;
 mod txn;
 
 pub(crate) use applier::{Applier, Parts};
+pub(crate) use brief::{Brief, Key};
 pub(crate) use compaction::{CompactionWatch, Pace, run_compactions};
 pub(crate) use query::range_query;
 #[expect(

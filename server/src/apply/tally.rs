@@ -9,14 +9,15 @@
 
 use std::time::{Duration, Instant};
 
-use quoin_proto::{
-    etcdserverpb::{PutRequest, TxnRequest},
-    quoinpb::command::Request,
-};
+use quoin_proto::{etcdserverpb::PutRequest, quoinpb::command::Request};
 
+use super::brief::Brief;
 use crate::{
-    proposal::{ApplyError, Reply},
-    telemetry::metrics::{Metrics, MvccMetrics, OutcomeDurations},
+    proposal::{ApplyError, Passage, Reply},
+    telemetry::{
+        logs::LineBudget,
+        metrics::{Metrics, MvccMetrics, OutcomeDurations},
+    },
 };
 
 /// Operations on keys.
@@ -59,17 +60,62 @@ impl Tally {
 
 /// Times the commands of one entry, one after the other.
 #[derive(Debug)]
-pub(super) struct Stopwatch {
+pub(super) struct Stopwatch<'a> {
     last: Instant,
-    warn_above: Duration,
+    passage: Passage,
+    slow: &'a SlowApplies,
 }
 
-impl Stopwatch {
-    /// Starts now; warns of commands that take longer than `warn_above`.
-    pub(super) fn start(warn_above: Duration) -> Self {
+/// What is said of commands that take too long.
+#[derive(Debug)]
+pub(super) struct SlowApplies {
+    /// `--warning-apply-duration`.
+    above: Duration,
+    budget: LineBudget,
+}
+
+impl SlowApplies {
+    /// Warns of commands that take longer than `above`.
+    pub(super) fn new(above: Duration) -> Self {
+        Self {
+            above,
+            budget: LineBudget::new(),
+        }
+    }
+
+    /// One line, with the way of the entry so far.
+    fn warn(&self, took: Duration, passage: &Passage, request: &Request, reply: &Reply) {
+        let Some(suppressed) = self.budget.take() else {
+            return;
+        };
+        let (log, committed) = (passage.log, passage.committed());
+        let waited = passage.applying.saturating_duration_since(committed);
+        tracing::warn!(
+            ?took,
+            "expected-duration" = ?self.above,
+            prefix = "",
+            request = %Brief::of(request),
+            response = reply.as_ref().ok().map(|outcome| {
+                format!("size:{}", outcome.encoded_len())
+            }),
+            error = reply.as_ref().err().map(display),
+            propose = log.propose.map(debug),
+            fsync = log.fsync.map(debug),
+            replicate = log.replicate.map(debug),
+            "apply-wait" = log.committed.map(|_known| debug(waited)),
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "apply request took too long"
+        );
+    }
+}
+
+impl<'a> Stopwatch<'a> {
+    /// Starts now, for the entry of `passage`.
+    pub(super) fn start(slow: &'a SlowApplies, passage: Passage) -> Self {
         Self {
             last: Instant::now(),
-            warn_above,
+            passage,
+            slow,
         }
     }
 
@@ -80,16 +126,9 @@ impl Stopwatch {
         self.last = now;
         let success = matches!(reply, Ok(_) | Err(ApplyError::Compacted));
         durations(metrics, request).observe(success, took);
-        if took > self.warn_above {
+        if took > self.slow.above {
             metrics.server.slow_apply_total.inc();
-            tracing::warn!(
-                took = ?took,
-                "expected-duration" = ?self.warn_above,
-                prefix = "",
-                request = describe(request),
-                error = reply.as_ref().err().map(tracing::field::display),
-                "apply request took too long"
-            );
+            self.slow.warn(took, &self.passage, request, reply);
         }
     }
 }
@@ -107,39 +146,5 @@ fn durations<'a>(metrics: &'a Metrics, request: &Request) -> &'a OutcomeDuration
         Request::Alarm(_) => &durations.alarm,
         Request::MemberAttributes(_) => &durations.member_attributes,
         Request::ClusterVersion(_) => &durations.cluster_version,
-    }
-}
-
-/// A request in a few words; values never enter the log.
-fn describe(request: &Request) -> String {
-    match request {
-        Request::Put(put) => {
-            let key = put.key.escape_ascii();
-            format!("put key:\"{key}\" value_size:{}", put.value.len())
-        }
-        Request::DeleteRange(delete) => {
-            let (key, end) = (delete.key.escape_ascii(), delete.range_end.escape_ascii());
-            format!("delete_range key:\"{key}\" range_end:\"{end}\"")
-        }
-        Request::Txn(TxnRequest {
-            compare,
-            success,
-            failure,
-        }) => format!(
-            "txn compare:{} success:{} failure:{}",
-            compare.len(),
-            success.len(),
-            failure.len()
-        ),
-        Request::Compaction(compaction) => format!("compaction revision:{}", compaction.revision),
-        Request::LeaseGrant(grant) => format!("lease_grant id:{:x}", grant.id),
-        Request::LeaseRevoke(revoke) => format!("lease_revoke id:{:x}", revoke.id),
-        Request::LeaseExpiry(expiry) => format!("lease_expiry id:{:x}", expiry.id),
-        Request::LeaseCheckpoint(request) => {
-            format!("lease_checkpoint count:{}", request.checkpoints.len())
-        }
-        Request::Alarm(_) => "alarm".to_owned(),
-        Request::MemberAttributes(_) => "cluster_member_attr_set".to_owned(),
-        Request::ClusterVersion(_) => "cluster_version_set".to_owned(),
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     ops::{self, Endpoints, HttpHandler},
     proposal::{Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry},
     service::{
-        Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router,
+        Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router, SlowLog,
         WatchService,
     },
     telemetry::metrics::Metrics,
@@ -366,7 +366,7 @@ impl Plan {
             closing: self.hub.closed(),
             lease_ids: Arc::new(LeaseIds::new(self.identity.member_id, SystemTime::now())),
             metrics: Arc::clone(&self.metrics),
-            warn_apply_above: config.warning_apply_duration,
+            slow: Arc::new(SlowLog::new(config)),
         }
     }
 }

@@ -24,4 +24,4 @@ pub(crate) use outcome::{ApplyError, Outcome, Reply};
 pub(crate) use proposer::{LeaderView, Limits, ProposalError, ProposeFn, Proposer, Refusal};
 pub(crate) use read_gate::{ReadError, ReadGate, ReadIndexFn};
 pub(crate) use registry::Registry;
-pub(crate) use stages::Passage;
+pub(crate) use stages::{Passage, RequestStages, Times};

@@ -1,5 +1,6 @@
 //! What applying a command came to.
 
+use prost::Message;
 use quoin_proto::{etcdserverpb::AlarmMember, raw};
 
 /// The outcome of a command, ready to be sent: headers are complete.
@@ -39,6 +40,18 @@ pub(crate) enum Outcome {
     },
     /// A command without a reply of its own.
     Done,
+}
+
+impl Outcome {
+    /// Bytes of the reply's message, 0 where there is none yet.
+    pub(crate) fn encoded_len(&self) -> usize {
+        match self {
+            Self::Put(response) => response.encoded_len(),
+            Self::DeleteRange(response) => response.encoded_len(),
+            Self::Txn(response) => response.encoded_len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Why a command had no effect. The log position is consumed all the same.

@@ -12,10 +12,10 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::{HeaderSource, LeaseIds, leader_calls::LeaderCall, status};
+use super::{HeaderSource, LeaseIds, SlowLog, leader_calls::LeaderCall, status};
 use crate::{
     alarm::Alarms,
-    apply::CompactionWatch,
+    apply::{Brief, CompactionWatch},
     backend::Backend,
     cluster::Cluster,
     lease::Lessor,
@@ -57,8 +57,8 @@ pub(crate) struct Context {
     pub(crate) compaction: CompactionWatch,
     pub(crate) lease_ids: Arc<LeaseIds>,
     pub(crate) metrics: Arc<Metrics>,
-    /// `--warning-apply-duration`, which covers reads as well.
-    pub(crate) warn_apply_above: Duration,
+    /// Says which requests took too long.
+    pub(crate) slow: Arc<SlowLog>,
     /// Cancelled when the member stops: streams without an end of their own
     /// end then.
     pub(crate) closing: CancellationToken,
@@ -81,19 +81,23 @@ impl Context {
     /// # Errors
     /// See [`crate::proposal::ProposalError`].
     pub(crate) async fn propose(&self, request: CommandRequest) -> Result<Outcome, Status> {
-        self.proposer.propose(request).await.map_err(|error| {
-            if matches!(
-                error,
-                ProposalError::NoLeader | ProposalError::TimedOut { .. }
-            ) {
-                self.metrics.server.proposals_failed_total.inc();
-            }
-            status::proposal(&error)
-        })
+        let result = self.proposer.propose(request).await;
+        result.map_err(|error| self.not_proposed(&error))
     }
 
-    /// Sends a command through the log and notes how long its client waited.
-    /// A refusal at apply counts as success. Source: etcd 3.7.
+    fn not_proposed(&self, error: &ProposalError) -> Status {
+        if matches!(
+            error,
+            ProposalError::NoLeader | ProposalError::TimedOut { .. }
+        ) {
+            self.metrics.server.proposals_failed_total.inc();
+        }
+        status::proposal(error)
+    }
+
+    /// Sends a command through the log and notes how long its client waited,
+    /// and at what if that was long. A refusal at apply counts as success.
+    /// Source: etcd 3.7.
     ///
     /// # Errors
     /// As [`Self::propose`].
@@ -102,11 +106,17 @@ impl Context {
         request: CommandRequest,
         durations: &OutcomeDurations,
     ) -> Result<Outcome, Status> {
-        let started = Instant::now();
-        let result = self.propose(request).await;
+        let (started, brief) = (std::time::Instant::now(), Brief::of(&request));
+        let answer = self.proposer.propose_timed(request).await;
+        let (result, times) = match answer {
+            Ok((reply, times)) => (reply.map_err(ProposalError::Apply), times),
+            Err(error) => (Err(error), None),
+        };
+        let result = result.map_err(|error| self.not_proposed(&error));
         let unanswered =
             |status: &Status| matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
         durations.observe(!result.as_ref().is_err_and(unanswered), started.elapsed());
+        self.slow.command(&brief, started, result.as_ref(), &times);
         result
     }
 

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Context, quota,
     range_stream::{self, RangeStream},
+    slow::ReadTimes,
     status, validate,
 };
 use crate::{
@@ -58,17 +59,10 @@ impl KvService {
             .server
             .range_duration
             .observe(result.is_ok(), reading.elapsed());
-        let (took, expected) = (started.elapsed(), self.context.warn_apply_above);
-        if took > expected {
-            metrics.server.slow_apply_total.inc();
-            tracing::warn!(
-                ?took,
-                "expected-duration" = ?expected,
-                prefix = "read-only range ",
-                request = %format_args!("key:\"{}\"", request.key.escape_ascii()),
-                "apply request took too long"
-            );
-        }
+        let times = ReadTimes::ending_now(started, reading);
+        self.context
+            .slow
+            .range(request, result.as_ref(), times, metrics);
         result.map_err(|error| status::mvcc(&error))
     }
 
@@ -78,12 +72,19 @@ impl KvService {
 
     /// A transaction that only reads is not replicated.
     async fn read_only_txn(&self, request: &TxnRequest) -> Result<raw::TxnResponse, Status> {
+        let started = Instant::now();
         if !validate::is_serializable(request) {
             self.context.linearize().await?;
         }
+        let reading = Instant::now();
         let mut tally = Tally::default();
         let result = apply::read_only_txn(&self.context.store.read(), request, &mut tally);
-        tally.add_to(&self.context.metrics.mvcc);
+        let metrics = &self.context.metrics;
+        tally.add_to(&metrics.mvcc);
+        let (times, response) = (ReadTimes::ending_now(started, reading), result.as_ref());
+        self.context
+            .slow
+            .read_only_txn(request, response.ok(), times, metrics);
         let mut response = result.map_err(|error| status::apply(&error))?;
         self.context.header.complete(&mut response.header);
         Ok(response)

@@ -8,6 +8,7 @@
 //! 32 of its own). Events of foreign crates appear from warnings on, never as
 //! errors: what is an error for the server is said by the server.
 
+mod budget;
 mod layer;
 mod line;
 mod output;
@@ -16,8 +17,10 @@ mod sampling;
 mod timestamp;
 mod value;
 
+pub(crate) use budget::LineBudget;
 pub use layer::{LogLayer, init, init_default};
 pub use panic::exit_on_panic;
+pub(crate) use timestamp::utc;
 pub use value::{Json, json};
 
 use crate::config::{Notice, NoticeLevel};

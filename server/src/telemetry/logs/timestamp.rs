@@ -17,6 +17,13 @@ pub(super) fn write_utc(time: SystemTime, text: &mut String) {
     );
 }
 
+/// The time as lines show it.
+pub(crate) fn utc(time: SystemTime) -> String {
+    let mut text = String::new();
+    write_utc(time, &mut text);
+    text
+}
+
 /// Gregorian date of a day counted from 1970-01-01.
 ///
 /// Source: era arithmetic over 400-year cycles of 146 097 days that begin on
