@@ -141,7 +141,7 @@ impl Node {
             shutdown: shutdown_requested,
             ready,
         };
-        spawn(start, store.clone())?;
+        let runtime = spawn(start, store.clone())?;
         let stopped = || Error::Raft("the consensus thread ended at start".into());
         let Handles { data } = started.await.map_err(|_| stopped())??;
         let pending = Arc::new(Semaphore::new(PROPOSALS_PENDING_MAX));
@@ -153,6 +153,7 @@ impl Node {
             pending,
             shutdown,
             data: Mutex::new(data),
+            runtime,
             store,
         };
         Ok(Self {
@@ -328,6 +329,11 @@ impl Node {
         &self.inner.shared.metrics
     }
 
+    /// Tasks that live on the raft thread.
+    pub fn tasks_count(&self) -> usize {
+        self.inner.runtime.metrics().num_alive_tasks()
+    }
+
     /// The counters of the write-ahead log.
     pub fn wal_metrics(&self) -> &quoin_wal::Metrics {
         self.inner.store.wal_metrics()
@@ -348,6 +354,8 @@ struct Inner {
     pending: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
     data: Mutex<DataMetrics>,
+    /// Of the raft thread; to count its tasks.
+    runtime: tokio::runtime::Handle,
     store: LogStore,
 }
 
@@ -393,10 +401,14 @@ impl Drop for ThreadEnd {
     }
 }
 
-fn spawn<S: StateMachine>(start: Start<S>, store: LogStore) -> Result<(), Error> {
+fn spawn<S: StateMachine>(
+    start: Start<S>,
+    store: LogStore,
+) -> Result<tokio::runtime::Handle, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let handle = runtime.handle().clone();
     let shared = Arc::clone(&start.shared);
     let name = format!("raft-{:x}", shared.member_id);
     let body = move || {
@@ -406,7 +418,7 @@ fn spawn<S: StateMachine>(start: Start<S>, store: LogStore) -> Result<(), Error>
         runtime.shutdown_timeout(SHUTDOWN_WAIT);
     };
     std::thread::Builder::new().name(name).spawn(body)?;
-    Ok(())
+    Ok(handle)
 }
 
 /// Proposals between the server and the raft thread; callers wait above it.

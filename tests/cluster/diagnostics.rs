@@ -1,12 +1,13 @@
-//! What a member says about its own speed: lines about slow requests.
+//! What a member says about its own speed: lines about slow requests, and
+//! profiles.
 
 use quoin_tests::{
     cluster::{Cluster, Options},
-    wait,
+    http, wait,
 };
 use serde_json::Value;
 
-use crate::support::{CALM, get, put_once};
+use crate::support::{CALM, Watch, get, key, put_once};
 
 /// The first log line of a member with this message and this text in it.
 async fn line(cluster: &mut Cluster, member: usize, message: &str, text: &str) -> Value {
@@ -98,4 +99,63 @@ async fn slow_requests_say_where_their_time_went() {
         !output.contains("a secret value"),
         "values stay out of the log"
     );
+}
+
+#[tokio::test]
+async fn a_profile_shows_the_work_of_a_member() {
+    let flags = [CALM[0], "--enable-pprof"];
+    let cluster = Cluster::start(Options::new(1).flags(flags)).await.unwrap();
+    let port = cluster.member(0).unwrap().client_port;
+    let watch = Watch::open(&cluster, 0, key("k")).await;
+    let (status, tasks) = http::get(port, "/debug/pprof/goroutine?debug=1")
+        .await
+        .unwrap();
+    assert_eq!(status, 200, "{tasks}");
+    for text in ["quoin-rpc", "raft-", "1 coalescer", "1 watchers"] {
+        assert!(tasks.contains(text), "no {text:?} in {tasks}");
+    }
+    drop(watch);
+
+    let (status, heap) = http::get(port, "/debug/pprof/heap?debug=1").await.unwrap();
+    assert_eq!(status, 200, "{heap}");
+    let committed = heap
+        .lines()
+        .find_map(|line| line.strip_prefix("committed "));
+    let committed: u64 = committed.unwrap().parse().unwrap();
+    assert!(committed > 1 << 20, "{heap}");
+
+    let profile = http::get(port, "/debug/pprof/profile?seconds=2&debug=1");
+    let (status, folded) = while_it_works(&cluster, profile).await.unwrap();
+    assert_eq!(status, 200, "{folded}");
+    let of_runtime = folded.lines().filter(|line| line.starts_with("quoin-rpc;"));
+    assert!(of_runtime.count() > 0, "{folded}");
+    assert!(folded.contains("quoin_server::"), "{folded}");
+
+    let file = http::get(port, "/debug/pprof/profile?seconds=1");
+    let second = http::get(port, "/debug/pprof/profile?seconds=1");
+    let both = async { tokio::join!(file, second) };
+    let (file, second) = while_it_works(&cluster, both).await;
+    let mut answers = [file.unwrap(), second.unwrap()];
+    answers.sort_by_key(|(status, _)| *status);
+    let [(200, file), (500, second)] = answers else {
+        panic!("one is served, one refused: {answers:?}");
+    };
+    assert!(file.contains("nanoseconds"), "a string of the file's table");
+    assert_eq!(
+        second,
+        "Could not enable CPU profiling: cpu profiling already in use\n"
+    );
+}
+
+/// Keeps a member busy until `ends` does.
+async fn while_it_works<T>(cluster: &Cluster, ends: impl Future<Output = T>) -> T {
+    let work = async {
+        loop {
+            put_once(cluster, 0, "k", "v").await;
+        }
+    };
+    tokio::select! {
+        ended = ends => ended,
+        () = work => unreachable!("it never ends"),
+    }
 }

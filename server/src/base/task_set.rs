@@ -5,10 +5,12 @@
 //! asks (tasks watch [`TaskSet::stopping`]), `join` waits and then drops what
 //! is left. Spawning costs one allocation beside the task's own.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,31 @@ struct Shared {
     tracker: TaskTracker,
     stop: CancellationToken,
     kill: CancellationToken,
+    /// Tasks that live, by name; a name stays when its last task has ended.
+    /// Held for an addition only.
+    live: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// Counts a task while it lives.
+struct Live {
+    shared: Arc<Shared>,
+    name: &'static str,
+}
+
+impl Live {
+    fn new(shared: &Arc<Shared>, name: &'static str) -> Self {
+        *shared.live.lock().entry(name).or_default() += 1;
+        let shared = Arc::clone(shared);
+        Self { shared, name }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(count) = self.shared.live.lock().get_mut(self.name) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 impl TaskSet {
@@ -38,7 +65,9 @@ impl TaskSet {
         F: Future<Output = ()> + Send + 'static,
     {
         let kill = self.shared.kill.clone();
+        let live = Live::new(&self.shared, name);
         self.shared.tracker.spawn(async move {
+            let _live = live;
             tokio::select! {
                 biased;
                 () = future => {}
@@ -83,6 +112,12 @@ impl TaskSet {
         self.shared.tracker.len()
     }
 
+    /// The same by name.
+    pub fn live_by_name(&self) -> Vec<(&'static str, u64)> {
+        let live = self.shared.live.lock();
+        live.iter().map(|(name, count)| (*name, *count)).collect()
+    }
+
     /// Stops, waits up to `patience` for the tasks to end, then drops the rest.
     /// Returns how many had to be dropped.
     pub async fn join(&self, patience: Duration) -> usize {
@@ -112,8 +147,10 @@ mod tests {
         let tasks = TaskSet::new();
         let stopping = tasks.stopping();
         tasks.spawn("polite", stopping);
+        assert_eq!(tasks.live_by_name(), [("polite", 1)]);
         assert_eq!(tasks.join(Duration::from_secs(10)).await, 0);
         assert_eq!(tasks.live_count(), 0);
+        assert_eq!(tasks.live_by_name(), [("polite", 0)]);
     }
 
     #[tokio::test]

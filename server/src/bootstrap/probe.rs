@@ -1,22 +1,22 @@
 //! What health checks and metrics ask of the member.
 
 use crate::{
-    base::version,
-    ops::{Alarm, Probe, ProbeFuture, Versions},
+    base::{task_set::TaskSet, version},
+    ops::{Activity, Alarm, Probe, ProbeFuture, Versions},
+    proposal::Registry,
     service::Context,
+    watch::Hub,
 };
 use quoin_proto::etcdserverpb::AlarmType;
 
 /// Answers from the services' context.
 #[derive(Debug)]
 pub(super) struct ServerProbe {
-    context: Context,
-}
-
-impl ServerProbe {
-    pub(super) fn new(context: Context) -> Self {
-        Self { context }
-    }
+    pub(super) context: Context,
+    pub(super) hub: Hub,
+    pub(super) registry: Registry,
+    /// Everything that runs on the RPC runtime and has a name.
+    pub(super) tasks: Vec<TaskSet>,
 }
 
 impl Probe for ServerProbe {
@@ -63,4 +63,30 @@ impl Probe for ServerProbe {
             storage: Some(version::STORAGE.to_owned()),
         }
     }
+
+    fn activity(&self) -> Activity {
+        let named = self.tasks.iter().flat_map(TaskSet::live_by_name);
+        let mut tasks: Vec<_> = named
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
+        let raft_tasks = self.context.node.tasks_count();
+        tasks.push(("on the raft thread".to_owned(), count(raft_tasks)));
+        let watch = self.hub.metrics();
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+        let waiting = self.registry.pending_count();
+        Activity {
+            tasks,
+            counts: vec![
+                ("requests in entries not applied yet", count(waiting)),
+                ("watch streams", unsigned(watch.streams_count)),
+                ("watchers", unsigned(watch.watchers_count)),
+                ("watchers behind", unsigned(watch.slow_watchers_count)),
+                ("events to be sent", unsigned(watch.pending_events_count)),
+            ],
+        }
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

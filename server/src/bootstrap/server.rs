@@ -260,7 +260,13 @@ impl Plan {
         );
         let failure = spawn_duties(config, &context, &tasks);
         let watch = self.watch_service(config, &context, &tasks);
-        let probe = ServerProbe::new(context.clone());
+        let serving = Serving::new(Options::from_config(config));
+        let probe = ServerProbe {
+            context: context.clone(),
+            hub: self.hub.clone(),
+            registry: self.registry.clone(),
+            tasks: vec![tasks.clone(), serving.tasks().clone()],
+        };
         super::metrics::connect(&self.metrics, &context, &self.registry, &self.hub);
         let probe: Arc<dyn ops::Probe> = Arc::new(probe);
         let client_http =
@@ -279,7 +285,7 @@ impl Plan {
             node,
             router: Router::new(context.clone(), watch, Arc::clone(&self.metrics)),
             context,
-            serving: Serving::new(Options::from_config(config)),
+            serving,
             tasks,
             attributes,
             client,

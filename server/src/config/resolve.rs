@@ -114,6 +114,7 @@ pub(super) fn resolve(
         host_whitelist: host_whitelist(values.text("host-whitelist")),
         enable_grpc_gateway: values.bool("enable-grpc-gateway"),
         metrics_extensive: values.text("metrics") == "extensive",
+        enable_pprof: values.bool("enable-pprof") || logs.level == LogLevel::Debug,
         fsync: !values.bool("unsafe-no-fsync"),
         feature_gates,
         logs,

@@ -89,6 +89,8 @@ pub struct ServerConfig {
     pub enable_grpc_gateway: bool,
     /// Whether per-call latency histograms are exported (`--metrics=extensive`).
     pub metrics_extensive: bool,
+    /// Whether profiles are served below `/debug/pprof/`.
+    pub enable_pprof: bool,
     /// Whether log and checkpoints are really synced; false loses data.
     pub fsync: bool,
     /// Feature gates and whether each was set.

@@ -122,6 +122,11 @@ impl Serving {
         self.accept(bound, no_grpc, http)
     }
 
+    /// The accept loops and connections, to count them.
+    pub fn tasks(&self) -> &TaskSet {
+        &self.tasks
+    }
+
     /// Stops accepting, waits up to `patience` for requests in flight, then
     /// closes. Returns how many connections were cut off.
     pub async fn shutdown(&self, patience: Duration) -> usize {

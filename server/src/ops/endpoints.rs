@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::access::{self, Access};
 use super::http::{HttpHandler, HttpRequest, HttpResponse, full_body};
 use super::probe::Probe;
-use super::{checks, debug, health, metrics, respond, version};
+use super::{checks, debug, health, metrics, pprof, respond, version};
 use crate::config::ServerConfig;
 use crate::telemetry::metrics::Metrics;
 
@@ -33,6 +33,8 @@ pub struct Endpoints {
 
 struct ClientPort {
     access: Access,
+    /// `/debug/pprof/` is there.
+    has_profiles: bool,
     gateway: Option<Arc<dyn HttpHandler>>,
 }
 
@@ -48,7 +50,11 @@ impl Endpoints {
         Self {
             probe,
             metrics,
-            client_port: Some(ClientPort { access, gateway }),
+            client_port: Some(ClientPort {
+                access,
+                has_profiles: config.enable_pprof,
+                gateway,
+            }),
         }
     }
 
@@ -89,6 +95,11 @@ impl Endpoints {
         let path = head.uri.path();
         let query = respond::query_pairs(head.uri.query().unwrap_or_default());
         let on_client_port = self.client_port.is_some();
+        let has_profiles = self.client_port.as_ref().map(|port| port.has_profiles);
+        let profile = path.strip_prefix("/debug/pprof/");
+        if let (Some(true), Some(name)) = (has_profiles, profile) {
+            return pprof::answer(name, &query, probe).await;
+        }
         let get = head.method == Method::GET;
         match path {
             "/metrics" => metrics::answer(metrics),

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::Endpoints;
 use crate::config::{Url, load};
 use crate::listener::{Bound, Options, Serving, Traffic};
-use crate::ops::{Alarm, Probe, ProbeFuture, Versions};
+use crate::ops::{Activity, Alarm, Probe, ProbeFuture, Versions};
 use crate::telemetry::metrics::Metrics;
 
 #[derive(Default)]
@@ -47,6 +47,13 @@ impl Probe for FakeServer {
             server: "3.7.1".into(),
             cluster: Some("3.7.0".into()),
             storage: None,
+        }
+    }
+
+    fn activity(&self) -> Activity {
+        Activity {
+            tasks: vec![("client connection".to_owned(), 3)],
+            counts: vec![("watchers", 7)],
         }
     }
 }
@@ -221,6 +228,41 @@ async fn a_metrics_port_answers_metrics_and_health_only() {
         ("/debug/vars", 404),
     ] {
         assert_eq!(get(address, path).await.0, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn profiles_are_served_only_where_they_are_asked_for() {
+    let (address, _none) = serve(FakeServer::default(), &[], false);
+    for path in ["/debug/pprof/", "/debug/pprof/heap?debug=1"] {
+        let answer = (404, "404 page not found\n".to_owned());
+        assert_eq!(get(address, path).await, answer, "{path}");
+    }
+    let (address, _debug) = serve(FakeServer::default(), &["--log-level=debug"], false);
+    assert_eq!(get(address, "/debug/pprof/").await.0, 200);
+    let flags = ["--enable-pprof"];
+    let (address, _metrics) = serve(FakeServer::default(), &flags, true);
+    assert_eq!(get(address, "/debug/pprof/").await.0, 404);
+
+    let (address, _serving) = serve(FakeServer::default(), &flags, false);
+    let (_, index) = get(address, "/debug/pprof/").await;
+    assert!(index.contains("<a href=\"heap?debug=1\">"), "{index}");
+    let (status, tasks) = get(address, "/debug/pprof/goroutine?debug=1").await;
+    assert_eq!(status, 200);
+    for line in ["3 client connection\n", "7 watchers\n", "\nworkers "] {
+        assert!(tasks.contains(line), "{line:?} in {tasks}");
+    }
+    let (_, heap) = get(address, "/debug/pprof/heap?debug=1").await;
+    assert!(heap.contains("\nVmRSS "), "{heap}");
+    for (path, status, text) in [
+        ("/debug/pprof/heap", 501, "add ?debug=1"),
+        ("/debug/pprof/goroutine?debug=0", 501, "add ?debug=1"),
+        ("/debug/pprof/mutex", 501, "waits are not recorded"),
+        ("/debug/pprof/foo", 404, "Unknown profile"),
+    ] {
+        let (given, body) = get(address, path).await;
+        assert_eq!(given, status, "{path}");
+        assert!(body.contains(text), "{path}: {body}");
     }
 }
 

@@ -11,10 +11,11 @@ mod endpoints;
 mod health;
 mod http;
 mod metrics;
+mod pprof;
 mod probe;
 mod respond;
 mod version;
 
 pub use self::http::{BoxError, HttpBody, HttpHandler, HttpRequest, HttpResponse, full_body};
 pub use endpoints::{Endpoints, endpoints};
-pub use probe::{Alarm, Probe, ProbeFuture, Versions};
+pub use probe::{Activity, Alarm, Probe, ProbeFuture, Versions};

@@ -39,6 +39,15 @@ pub struct Versions {
     pub storage: Option<String>,
 }
 
+/// What the member is busy with, for a dump; each with its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Tasks that live long.
+    pub tasks: Vec<(String, u64)>,
+    /// Things worked on: connections, watchers, requests that wait.
+    pub counts: Vec<(&'static str, u64)>,
+}
+
 /// The server as seen by the plain endpoints. Calls must not block; reads take
 /// at most the request timeout.
 pub trait Probe: Send + Sync + 'static {
@@ -59,4 +68,7 @@ pub trait Probe: Send + Sync + 'static {
 
     /// What this member and its cluster speak.
     fn versions(&self) -> Versions;
+
+    /// What this member is busy with.
+    fn activity(&self) -> Activity;
 }

@@ -16,11 +16,11 @@ pub(super) const OBSERVABILITY: &[Flag] = &[
         "basic",
         "'extensive' adds latency histograms of gRPC calls.",
     ),
-    ineffective(
+    honoured(
         "enable-pprof",
         Bool,
         "false",
-        "Serve Go profiles; quoin has none.",
+        "Serve profiles below /debug/pprof/ on client ports.",
     ),
     honoured(
         "logger",
