@@ -151,7 +151,7 @@ fn last_lines(plan: &MemberPlan) -> String {
 }
 
 /// Time for a member to hand over and close its stores.
-const ORDERLY_PATIENCE: Duration = Duration::from_secs(3);
+const ORDERLY_PATIENCE: Duration = Duration::from_secs(1);
 /// A member asked twice is gone within this time, or is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const SHOWN_LINES_COUNT: usize = 5;
