@@ -23,7 +23,7 @@ use crate::{
     apply::{self, Tally},
     mvcc::RangeResult,
     proposal::Outcome,
-    telemetry::metrics::{OutcomeDurations, RequestDurations},
+    telemetry::metrics::RequestDurations,
 };
 
 /// Reads locally, once linearizable; writes through the log.
@@ -121,7 +121,11 @@ impl KvService {
         validate::put(&request)?;
         self.context.check_quota(quota::put_cost(&request)).await?;
         let request = CommandRequest::Put(request);
-        match self.propose_timed(request, &self.durations().put).await? {
+        match self
+            .context
+            .propose_timed(request, &self.durations().put)
+            .await?
+        {
             Outcome::Put(response) => Ok(response),
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -138,7 +142,7 @@ impl KvService {
         validate::delete_range(&request)?;
         let request = CommandRequest::DeleteRange(request);
         let durations = &self.durations().delete_range;
-        match self.propose_timed(request, durations).await? {
+        match self.context.propose_timed(request, durations).await? {
             Outcome::DeleteRange(response) => Ok(response),
             other => Err(status::unexpected_outcome(&other)),
         }
@@ -159,18 +163,14 @@ impl KvService {
         }
         self.context.check_quota(quota::txn_cost(&request)).await?;
         let request = CommandRequest::Txn(request);
-        match self.propose_timed(request, &self.durations().txn).await? {
+        match self
+            .context
+            .propose_timed(request, &self.durations().txn)
+            .await?
+        {
             Outcome::Txn(response) => Ok(response),
             other => Err(status::unexpected_outcome(&other)),
         }
-    }
-
-    async fn propose_timed(
-        &self,
-        request: CommandRequest,
-        durations: &OutcomeDurations,
-    ) -> Result<Outcome, Status> {
-        self.context.propose_timed(request, durations).await
     }
 }
 
@@ -229,6 +229,7 @@ impl Kv for KvService {
         let request = request.into_inner();
         let (physical, until) = (request.physical, request.revision);
         match self
+            .context
             .propose_timed(
                 CommandRequest::Compaction(request),
                 &self.durations().compaction,

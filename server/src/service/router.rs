@@ -177,16 +177,15 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let services = self;
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         Ok(match service.map(|(service, _method)| service) {
-            Some("etcdserverpb.KV") => services.kv.clone().call(request),
-            Some("etcdserverpb.Watch") => services.watch.clone().call(request),
-            Some("etcdserverpb.Lease") => services.lease.clone().call(request),
-            Some("etcdserverpb.Cluster") => services.cluster.clone().call(request),
-            Some("etcdserverpb.Maintenance") => services.maintenance.clone().call(request),
-            Some("grpc.health.v1.Health") => services.health.clone().call(request),
+            Some("etcdserverpb.KV") => self.kv.clone().call(request),
+            Some("etcdserverpb.Watch") => self.watch.clone().call(request),
+            Some("etcdserverpb.Lease") => self.lease.clone().call(request),
+            Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
+            Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
+            Some("grpc.health.v1.Health") => self.health.clone().call(request),
             Some(known) if NOT_OFFERED.contains(&known) => return Err(status::not_offered(path)),
             Some(unknown) => {
                 return Err(Status::unimplemented(format!("unknown service {unknown}")));
