@@ -298,7 +298,7 @@ fn connect_peers(
             member_id: config.member_id,
         },
         transport,
-        timing: transport::Timing::new(config.heartbeat_interval, config.election_timeout),
+        timing: transport::Timing::new(config.election_timeout),
         pool: log_store.entry_pool().clone(),
         metrics: Arc::clone(log_store.metrics()),
         on_removed: Box::new(move || stopping.set_stopped(StopReason::Removed)),

@@ -32,7 +32,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Member, WalConfig};
+pub use config::{Config, Member, Placement, WalConfig};
 pub use error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StateMachineError,
     StopReason, TransferError,

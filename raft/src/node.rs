@@ -16,7 +16,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::config::{Config, Member};
+use crate::config::{Config, Member, Placement};
 use crate::core::{self, Command, DataMetrics, Handles, Queues, Start};
 use crate::error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StopReason, TransferError,
@@ -90,7 +90,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the member on its own thread and listens for peers.
+    /// Starts the member where [`Placement`] says and listens for peers.
     ///
     /// # Errors
     /// The configuration, the log or the sockets cannot be used.
@@ -381,13 +381,13 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Marks the member as stopped however its thread ends.
-struct ThreadEnd {
+/// Marks the member as stopped however it ends.
+struct MemberEnd {
     shared: Arc<Shared>,
     store: LogStore,
 }
 
-impl Drop for ThreadEnd {
+impl Drop for MemberEnd {
     fn drop(&mut self) {
         if let Err(error) = self.store.close() {
             tracing::error!(%error, "the log was not closed cleanly");
@@ -401,18 +401,29 @@ impl Drop for ThreadEnd {
     }
 }
 
+/// Runs the member where its configuration says; the handle of that runtime.
 fn spawn<S: StateMachine>(
     start: Start<S>,
     store: LogStore,
 ) -> Result<tokio::runtime::Handle, Error> {
+    let placement = start.config.placement;
+    let shared = Arc::clone(&start.shared);
+    let name = format!("raft-{:x}", shared.member_id);
+    let end = MemberEnd { shared, store };
+    if placement == Placement::CallersRuntime {
+        let runtime = tokio::runtime::Handle::current();
+        runtime.spawn(async move {
+            let _end = end;
+            core::run(start).await;
+        });
+        return Ok(runtime);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    let shared = Arc::clone(&start.shared);
-    let name = format!("raft-{:x}", shared.member_id);
     let body = move || {
-        let _end = ThreadEnd { shared, store };
+        let _end = end;
         runtime.block_on(core::run(start));
         // Blocking reads in flight are bounded; do not wait for a stuck disk.
         runtime.shutdown_timeout(SHUTDOWN_WAIT);

@@ -88,8 +88,12 @@ fn run(config: ServerConfig, environment: &[(String, String)]) -> Result<End, St
         .map_or(String::new(), |(_, value)| value.clone());
     let metrics = Metrics::new(config.metrics_extensive).map_err(|error| error.to_string())?;
     metrics.server.set_feature_gates(&config.feature_gates);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.rpc_threads_count)
+    let mut builder = match config.rpc_threads_count {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .worker_threads(config.rpc_threads_count.max(1))
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("quoin-rpc")
         .enable_all()

@@ -79,7 +79,12 @@ async fn no_acknowledged_write_is_lost_while_snapshots_are_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_write_is_lost_with_the_second_engine() {
-    let flags = ["--backend-engine=redb", "--snapshot-count=200"];
+    // Raft on a thread of its own, whatever the machine has.
+    let flags = [
+        "--backend-engine=redb",
+        "--snapshot-count=200",
+        "--rpc-threads=2",
+    ];
     kill_under_load(&flags, &[Victim::Leader, Victim::All]).await;
 }
 

@@ -103,7 +103,7 @@ async fn slow_requests_say_where_their_time_went() {
 
 #[tokio::test]
 async fn a_profile_shows_the_work_of_a_member() {
-    let flags = [CALM[0], "--enable-pprof"];
+    let flags = [CALM[0], "--enable-pprof", "--rpc-threads=1"];
     let cluster = Cluster::start(Options::new(1).flags(flags)).await.unwrap();
     let port = cluster.member(0).unwrap().client_port;
     let watch = Watch::open(&cluster, 0, key("k")).await;

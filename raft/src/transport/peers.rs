@@ -26,17 +26,22 @@ pub(crate) struct Timing {
 
 impl Timing {
     /// Derives the limits from the timing of the cluster.
-    pub(crate) fn new(heartbeat_interval: Duration, election_timeout: Duration) -> Self {
+    pub(crate) fn new(election_timeout: Duration) -> Self {
+        // Twice: a member that applies something large is silent for a
+        // while, and whoever waits for it gains nothing by asking anew.
+        let dead_after = election_timeout * 2;
         Self {
             connect_timeout: election_timeout,
-            ping_interval: heartbeat_interval,
-            // Twice: a member that applies something large is silent for a
-            // while, and whoever waits for it gains nothing by asking anew.
-            dead_after: election_timeout * 2,
+            // Each look wakes the thread, also of a cluster that does nothing.
+            ping_interval: dead_after / LOOKS_UNTIL_DEAD,
+            dead_after,
             keepalive: election_timeout * 4,
         }
     }
 }
+
+/// How often silence is looked at before a connection is dropped.
+const LOOKS_UNTIL_DEAD: u32 = 5;
 
 /// The links of one member; clones share them.
 #[derive(Clone)]

@@ -1,14 +1,16 @@
-//! Which entries take long to apply: those that walk over very many keys.
+//! Which entries take long to apply, and which reads take long: those that walk
+//! over very many keys.
 //!
 //! A delete of a million keys takes seconds, and an entry becomes visible as a
 //! whole or not at all, so it cannot be divided. Instead Raft is told, and has
 //! it applied beside the thread that sends heartbeats. The judgement may be
 //! wrong without harm: it decides where an entry is applied, not what it does.
+//! Reads of that kind run beside the thread that serves their connection.
 
 use bytes::Bytes;
 use prost::Message;
 use quoin_proto::{
-    etcdserverpb::{RequestOp, TxnRequest, request_op},
+    etcdserverpb::{RangeRequest, RequestOp, TxnRequest, request_op},
     quoinpb::{Command, command::Request},
 };
 
@@ -23,13 +25,49 @@ pub(super) fn is_long(frame: &Bytes, store: &Store, lessor: &Lessor) -> bool {
     let Ok(reader) = FrameReader::open(frame.clone()) else {
         return false;
     };
-    let judge = Judge { store, lessor };
+    let judge = Judge {
+        store,
+        lessor,
+        keys_count: LONG_KEYS_COUNT,
+    };
     reader.encoded().any(|command| judge.command(&command))
+}
+
+/// Whether a range walks over [`LONG_READ_KEYS_COUNT`] keys or more.
+pub(crate) fn is_long_range(request: &RangeRequest, store: &Store) -> bool {
+    store.indexed_keys_count() >= LONG_READ_KEYS_COUNT
+        && walks_over(
+            store,
+            &request.key,
+            &request.range_end,
+            LONG_READ_KEYS_COUNT,
+        )
+}
+
+/// Whether part of a transaction walks over [`LONG_READ_KEYS_COUNT`] keys or
+/// more.
+pub(crate) fn is_long_txn(request: &TxnRequest, store: &Store, lessor: &Lessor) -> bool {
+    let judge = Judge {
+        store,
+        lessor,
+        keys_count: LONG_READ_KEYS_COUNT,
+    };
+    store.indexed_keys_count() >= LONG_READ_KEYS_COUNT && judge.txn(request)
+}
+
+fn walks_over(store: &Store, key: &Bytes, range_end: &Bytes, keys_count: usize) -> bool {
+    if range_end.is_empty() {
+        return false;
+    }
+    let range = KeyRange::new(key.clone(), range_end.clone());
+    store.has_keys_in(&range, keys_count)
 }
 
 struct Judge<'a> {
     store: &'a Store,
     lessor: &'a Lessor,
+    /// From how many keys on something is long.
+    keys_count: usize,
 }
 
 impl Judge<'_> {
@@ -68,21 +106,20 @@ impl Judge<'_> {
     }
 
     fn range(&self, key: &Bytes, range_end: &Bytes) -> bool {
-        if range_end.is_empty() {
-            return false;
-        }
-        let range = KeyRange::new(key.clone(), range_end.clone());
-        self.store.has_keys_in(&range, LONG_KEYS_COUNT)
+        walks_over(self.store, key, range_end, self.keys_count)
     }
 
     fn lease(&self, id: i64) -> bool {
-        self.lessor.keys_count(id) >= LONG_KEYS_COUNT
+        self.lessor.keys_count(id) >= self.keys_count
     }
 }
 
 /// Keys from which an entry is long: some 20 ms of deletions, a fraction of the
 /// shortest election timeout.
 const LONG_KEYS_COUNT: usize = 10_000;
+
+/// Keys from which a read is long: some 10 ms, a tenth of the heartbeat interval.
+const LONG_READ_KEYS_COUNT: usize = 32 * 1024;
 
 /// First bytes of the encoded commands that may be long: protobuf's tag of the
 /// field, which is the only one a command has.

@@ -19,6 +19,7 @@ mod txn;
 pub(crate) use applier::{Applier, Parts};
 pub(crate) use brief::{Brief, Key};
 pub(crate) use compaction::{CompactionWatch, Pace, run_compactions};
+pub(crate) use long::{is_long_range, is_long_txn};
 pub(crate) use query::range_query;
 #[expect(
     unreachable_pub,

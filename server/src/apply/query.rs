@@ -18,6 +18,7 @@ pub(crate) fn range_query(request: &RangeRequest) -> RangeQuery {
         revision: request.revision,
         limit: request.limit,
         count_only: request.count_only,
+        counts: true,
         keys_only: request.keys_only,
         sort_order: match request.sort_order() {
             WireOrder::None => SortOrder::None,

@@ -235,3 +235,38 @@ fn what_walks_over_very_many_keys_is_long() {
     assert!(!is_long(revoke(2)));
     assert!(!is_long(put("b", 0)));
 }
+
+#[test]
+fn reads_that_walk_over_very_many_keys_are_long() {
+    let mut bed = Bed::new();
+    let key = |number: i32| Bytes::from(format!("many/{number:05}"));
+    let puts = (0..32 * 1024).map(|number| {
+        Request::Put(PutRequest {
+            key: key(number),
+            ..Default::default()
+        })
+    });
+    bed.apply(puts.collect(), 1);
+    let range = |start: Bytes, limit| RangeRequest {
+        key: start,
+        range_end: Bytes::from_static(b"many0"),
+        limit,
+        ..Default::default()
+    };
+    let in_txn = |range: RangeRequest| TxnRequest {
+        success: vec![RequestOp {
+            request: Some(request_op::Request::RequestRange(range)),
+        }],
+        ..Default::default()
+    };
+    let (store, lessor) = (&bed.store, &bed.lessor);
+    // A limit does not shorten the walk: everything is counted.
+    assert!(super::is_long_range(&range(key(0), 5), store));
+    assert!(!super::is_long_range(&range(key(1), 0), store));
+    assert!(super::is_long_txn(&in_txn(range(key(0), 0)), store, lessor));
+    assert!(!super::is_long_txn(
+        &in_txn(range(key(1), 0)),
+        store,
+        lessor
+    ));
+}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use quoin_proto::quoinpb::MemberAttributes;
-use quoin_raft::{LogStore, Node, ProposeError, ReadIndexError};
+use quoin_raft::{LogStore, Node, Placement, ProposeError, ReadIndexError};
 use tokio::sync::watch;
 
 use super::{
@@ -168,6 +168,10 @@ fn raft_config(config: &ServerConfig, identity: &Identity) -> quoin_raft::Config
     raft.snapshot_count = config.snapshot_count;
     raft.kept_entries_count = config.snapshot_catchup_entries_count;
     raft.kept_bytes_max = config.wal_kept_bytes_max;
+    raft.placement = match config.rpc_threads_count {
+        0 => Placement::CallersRuntime,
+        _ => Placement::OwnThread,
+    };
     raft
 }
 
@@ -316,7 +320,7 @@ impl Plan {
             hub: self.hub.clone(),
             header: Arc::new(move |revision| header.with_revision(revision)),
             // There is no authentication yet, so everybody may watch.
-            authorize: Arc::new(|_metadata, _extensions, _key, _range_end| Ok(())),
+            authorize: Arc::new(|_headers, _extensions, _key, _range_end| Ok(())),
             leader_loss,
             progress_interval: config.watch_progress_notify_interval,
         }

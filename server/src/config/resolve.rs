@@ -4,6 +4,7 @@
 //! find them. Flags of absent features are refused here.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ pub(super) fn resolve(
         logs,
         backend: backend(values),
         wal_kept_bytes_max: values.unsigned("wal-kept-bytes"),
-        rpc_threads_count: count(values.unsigned("rpc-threads"), RPC_THREADS_COUNT),
+        rpc_threads_count: rpc_threads_count(values.text("rpc-threads"))?,
     })
 }
 
@@ -422,6 +423,30 @@ fn backend(values: &Values) -> BackendConfig {
     }
 }
 
+fn rpc_threads_count(text: &str) -> Result<usize, Refusal> {
+    if text == "auto" {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        return Ok(rpc_threads_on(processors));
+    }
+    match text.parse() {
+        Ok(count) if count <= RPC_THREADS_COUNT_MAX => Ok(count),
+        _ => Err(format!(
+            "--rpc-threads must be 'auto' or a number from 0 to {RPC_THREADS_COUNT_MAX}, not \
+             \"{text}\""
+        )
+        .into()),
+    }
+}
+
+/// Where processors are few, threads only take turns on them.
+fn rpc_threads_on(processors: usize) -> usize {
+    if processors <= 2 {
+        0
+    } else {
+        RPC_THREADS_COUNT
+    }
+}
+
 fn split_words(text: &str) -> Vec<String> {
     text.split(',')
         .map(str::trim)
@@ -458,6 +483,7 @@ const REQUEST_RECOMMENDED_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Fewer unsaved bytes than one revision segment would stall every write.
 const HOT_BYTES_MIN: u64 = 8 * 1024 * 1024;
 const RPC_THREADS_COUNT: usize = 2;
+const RPC_THREADS_COUNT_MAX: usize = 1024;
 
 #[cfg(test)]
 #[path = "resolve_tests.rs"]

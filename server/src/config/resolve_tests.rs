@@ -218,3 +218,19 @@ fn first_boot_checks_the_initial_cluster() {
         "n3=http://127.0.0.1:24802"
     );
 }
+
+#[test]
+fn threads_are_counted_or_chosen() {
+    let count = |text: &str| {
+        let flag = format!("--rpc-threads={text}");
+        loaded(&[&flag]).unwrap().config.rpc_threads_count
+    };
+    assert_eq!((count("0"), count("3")), (0, 3));
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(count("auto"), super::rpc_threads_on(processors));
+    assert_eq!([1, 2, 3, 64].map(super::rpc_threads_on), [0, 0, 2, 2]);
+    assert_eq!(
+        refusal(&["--rpc-threads=many"]),
+        "--rpc-threads must be 'auto' or a number from 0 to 1024, not \"many\""
+    );
+}

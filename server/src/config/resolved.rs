@@ -101,7 +101,8 @@ pub struct ServerConfig {
     pub backend: BackendConfig,
     /// Log bytes kept at most behind a snapshot for slow followers.
     pub wal_kept_bytes_max: u64,
-    /// Threads of the runtime that serves clients.
+    /// Threads that serve clients beside the Raft thread; 0: the Raft thread
+    /// serves them.
     pub rpc_threads_count: usize,
 }
 

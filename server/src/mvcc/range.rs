@@ -32,6 +32,9 @@ pub struct RangeQuery {
     pub limit: i64,
     /// Return the count alone.
     pub count_only: bool,
+    /// Count the whole range; otherwise the walk ends with the last pair that
+    /// is returned where the order allows it, and the count means nothing.
+    pub counts: bool,
     /// Return pairs without values.
     pub keys_only: bool,
     /// Direction of the order.
@@ -52,6 +55,7 @@ impl RangeQuery {
             revision: 0,
             limit: 0,
             count_only: false,
+            counts: true,
             keys_only: false,
             sort_order: SortOrder::None,
             sort_target: SortTarget::Key,
@@ -270,6 +274,9 @@ impl Found {
                     change,
                     key_pair: (start, found.keys.len()),
                 });
+            }
+            if !query.counts && found.hits.len() >= collect_max {
+                return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });

@@ -37,7 +37,7 @@ pub fn announce(config: &ServerConfig) -> io::Result<()> {
         "configuring client listeners"
     );
     let has_log = has_entries(&config.wal_directory);
-    let fields = start_line(config, has_log, config.rpc_threads_count);
+    let fields = start_line(config, has_log, config.rpc_threads_count.max(1));
     tracing::info!(fields = ?json(&fields), "starting an etcd server");
     if !config.fsync {
         tracing::warn!("--unsafe-no-fsync: acknowledged writes are lost in a crash");

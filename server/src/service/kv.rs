@@ -14,7 +14,7 @@ use quoin_proto::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context, quota,
+    Context, beside, quota,
     range_stream::{self, RangeStream},
     slow::ReadTimes,
     status, validate,
@@ -48,11 +48,9 @@ impl KvService {
             self.context.linearize().await?;
         }
         let reading = Instant::now();
-        let result = self
-            .context
-            .store
-            .read()
-            .range(&apply::range_query(request));
+        let is_long = apply::is_long_range(request, &self.context.store);
+        let (view, query) = (self.context.store.read(), apply::range_query(request));
+        let result = beside::read(is_long, move || view.range(&query)).await?;
         let metrics = &self.context.metrics;
         metrics.mvcc.range_total.inc();
         metrics
@@ -71,20 +69,27 @@ impl KvService {
     }
 
     /// A transaction that only reads is not replicated.
-    async fn read_only_txn(&self, request: &TxnRequest) -> Result<raw::TxnResponse, Status> {
+    async fn read_only_txn(&self, request: TxnRequest) -> Result<raw::TxnResponse, Status> {
         let started = Instant::now();
-        if !validate::is_serializable(request) {
+        if !validate::is_serializable(&request) {
             self.context.linearize().await?;
         }
         let reading = Instant::now();
-        let mut tally = Tally::default();
-        let result = apply::read_only_txn(&self.context.store.read(), request, &mut tally);
+        let context = &self.context;
+        let is_long = apply::is_long_txn(&request, &context.store, &context.lessor);
+        let view = context.store.read();
+        let work = move || {
+            let mut tally = Tally::default();
+            let result = apply::read_only_txn(&view, &request, &mut tally);
+            (request, result, tally)
+        };
+        let (request, result, tally) = beside::read(is_long, work).await?;
         let metrics = &self.context.metrics;
         tally.add_to(&metrics.mvcc);
         let (times, response) = (ReadTimes::ending_now(started, reading), result.as_ref());
         self.context
             .slow
-            .read_only_txn(request, response.ok(), times, metrics);
+            .read_only_txn(&request, response.ok(), times, metrics);
         let mut response = result.map_err(|error| status::apply(&error))?;
         self.context.header.complete(&mut response.header);
         Ok(response)
@@ -156,7 +161,7 @@ impl KvService {
         validate::txn(&request, self.context.limits.txn_operations_max)?;
         if validate::is_read_only(&request) {
             let started = Instant::now();
-            let result = self.read_only_txn(&request).await;
+            let result = self.read_only_txn(request).await;
             let durations = &self.durations().read_only_txn;
             durations.observe(result.is_ok(), started.elapsed());
             return result;

@@ -15,7 +15,7 @@ use quoin_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Context, status};
+use super::{Context, beside, status};
 use crate::{base::version, proposal::Outcome};
 
 /// Quota that etcd reports where none was set, bytes.
@@ -117,9 +117,8 @@ impl Maintenance for MaintenanceService {
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
         let (store, revision) = (self.context.store.clone(), request.get_ref().revision);
-        // Reads every record: not on the threads that serve requests.
-        let hashed = tokio::task::spawn_blocking(move || store.hash_kv(revision)).await;
-        let hashed = hashed.map_err(|error| status::internal(&error))?;
+        // Reads every record.
+        let hashed = beside::read(true, move || store.hash_kv(revision)).await?;
         let hashed = hashed.map_err(|error| status::mvcc(&error))?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.context.current_header()),

@@ -5,6 +5,7 @@
 //! wrong with a request before anything is done, `Context` what services
 //! stand on.
 
+mod beside;
 mod cluster;
 mod context;
 mod header;
@@ -20,6 +21,7 @@ mod reply;
 mod router;
 mod slow;
 pub(crate) mod status;
+mod streaming;
 mod unary;
 mod validate;
 mod watch;

@@ -12,8 +12,11 @@ use prost::Message;
 use quoin_proto::{etcdserverpb::RangeRequest, raw};
 use tonic::Status;
 
-use super::{Context, status};
-use crate::{apply::range_query, mvcc::record};
+use super::{Context, beside::read, status};
+use crate::{
+    apply::{is_long_range, range_query},
+    mvcc::record,
+};
 
 /// What the service returns.
 pub(crate) type RangeStream =
@@ -48,7 +51,7 @@ pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
     };
     Box::pin(stream::unfold(Some(cursor), |cursor| async move {
         let mut cursor = cursor?;
-        match cursor.next_chunk() {
+        match cursor.next_chunk().await {
             Ok((response, last)) => {
                 let item = raw::RangeStreamResponse {
                     range_response: Some(response),
@@ -62,8 +65,7 @@ pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
 
 impl Cursor {
     /// The next chunk, and whether it is the last.
-    fn next_chunk(&mut self) -> Result<(raw::RangeResponse, bool), Status> {
-        let read = self.context.store.read();
+    async fn next_chunk(&mut self) -> Result<(raw::RangeResponse, bool), Status> {
         let mut query = range_query(&self.request);
         let keys = self
             .wanted
@@ -72,7 +74,12 @@ impl Cursor {
         let whole = self.request.count_only || self.request.limit < 0;
         query.limit = if whole { 0 } else { keys };
         self.context.metrics.mvcc.range_total.inc();
-        let result = read.range(&query).map_err(|error| status::mvcc(&error))?;
+        // The first chunk counts the whole range.
+        query.counts = self.first.is_none();
+        let is_long = (query.counts || whole) && is_long_range(&self.request, &self.context.store);
+        let view = self.context.store.read();
+        let result = read(is_long, move || view.range(&query)).await?;
+        let result = result.map_err(|error| status::mvcc(&error))?;
         if self.request.revision <= 0 {
             self.request.revision = result.revision;
         }

@@ -1,5 +1,5 @@
-//! The body of a gRPC reply: whole, encoded while it is sent, or streamed by
-//! tonic.
+//! The body of a gRPC reply: whole, encoded while it is sent, message by
+//! message, or streamed by tonic.
 
 use std::{
     pin::Pin,
@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use prost::Message;
 use quoin_proto::raw::RangeResponse;
 use tonic::Status;
+
+use super::streaming::Messages;
 
 /// Bytes of pairs encoded at once: several frames, and small beside what a
 /// member holds anyway.
@@ -29,6 +31,8 @@ pub(crate) enum ReplyBody {
     },
     /// One message of many pairs, then the same trailers.
     Pairs(Pairs),
+    /// Messages that come one by one.
+    Messages(Messages),
     /// Whatever a generated service answers.
     Streamed(tonic::body::Body),
 }
@@ -125,6 +129,7 @@ impl Body for ReplyBody {
                 Poll::Ready(frame.map(Ok))
             }
             Self::Pairs(pairs) => Poll::Ready(pairs.next_frame().map(Ok)),
+            Self::Messages(messages) => messages.poll_frame(context).map(|frame| frame.map(Ok)),
             Self::Streamed(body) => Pin::new(body).poll_frame(context),
         }
     }
@@ -133,6 +138,7 @@ impl Body for ReplyBody {
         match self {
             Self::Whole { message, trailers } => message.is_none() && trailers.is_none(),
             Self::Pairs(pairs) => pairs.trailers.is_none(),
+            Self::Messages(messages) => messages.is_sent(),
             Self::Streamed(body) => body.is_end_stream(),
         }
     }
@@ -140,7 +146,7 @@ impl Body for ReplyBody {
     /// Inexact for a whole reply on purpose: gRPC sends no content-length.
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole { .. } | Self::Pairs(_) => SizeHint::default(),
+            Self::Whole { .. } | Self::Pairs(_) | Self::Messages(_) => SizeHint::default(),
             Self::Streamed(body) => body.size_hint(),
         }
     }

@@ -12,21 +12,24 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use prost::Message;
+use quoin_proto::etcdserverpb::WatchRequest;
 use quoin_proto::server::{
     etcdserverpb::{
         cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-        maintenance_server::MaintenanceServer, watch_server::WatchServer,
+        maintenance_server::MaintenanceServer,
     },
     health::health_server::HealthServer,
 };
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status, Streaming, body::Body, codec::Codec};
+use tonic_prost::ProstCodec;
 use tower_service::Service;
 
 use crate::telemetry::metrics::Metrics;
 
 use super::{
     Context, cluster::ClusterService, health::HealthService, kv::KvService, lease::LeaseService,
-    maintenance::MaintenanceService, reply::ReplyBody, status, unary, watch::WatchService,
+    maintenance::MaintenanceService, reply::ReplyBody, status, streaming, unary,
+    watch::WatchService,
 };
 
 /// Room on top of `--max-request-bytes` that a message may take on the wire.
@@ -53,7 +56,7 @@ struct Services {
     /// The same service as `kv`, for calls past the generated one.
     kv_calls: Arc<KvService>,
     kv: KvServer<KvService>,
-    watch: WatchServer<WatchService>,
+    watch: WatchService,
     lease: LeaseServer<LeaseService>,
     cluster: ClusterServer<ClusterService>,
     maintenance: MaintenanceServer<MaintenanceService>,
@@ -73,9 +76,7 @@ impl Router {
             kv: KvServer::from_arc(Arc::clone(&kv_calls))
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
-            watch: WatchServer::new(watch)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(usize::MAX),
+            watch,
             lease: LeaseServer::new(LeaseService::new(context.clone()))
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
@@ -138,6 +139,7 @@ impl Services {
                     .await
             }
             "/etcdserverpb.KV/Txn" => self.unary(request, |message| kv.txn(message)).await,
+            "/etcdserverpb.Watch/Watch" => Ok(self.watch(request)),
             _ => {
                 let Ok(response) = self.route(request)?.await;
                 match translate_transport_error(&response, self.message_bytes_max) {
@@ -172,6 +174,17 @@ impl Services {
         unary::receive(&head.headers, body, self.message_bytes_max).await
     }
 
+    fn watch<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let (head, body) = request.into_parts();
+        let decoder = ProstCodec::<WatchRequest, WatchRequest>::default().decoder();
+        let requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+        streaming::reply(self.watch.open(head.headers, head.extensions, requests))
+    }
+
     fn route<B>(&self, request: Request<B>) -> Result<Generated, Status>
     where
         B: HttpBody + Send + 'static,
@@ -181,11 +194,16 @@ impl Services {
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         Ok(match service.map(|(service, _method)| service) {
             Some("etcdserverpb.KV") => self.kv.clone().call(request),
-            Some("etcdserverpb.Watch") => self.watch.clone().call(request),
             Some("etcdserverpb.Lease") => self.lease.clone().call(request),
             Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
             Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
             Some("grpc.health.v1.Health") => self.health.clone().call(request),
+            Some(watch @ "etcdserverpb.Watch") => {
+                let method = service.map_or("", |(_service, method)| method);
+                return Err(Status::unimplemented(format!(
+                    "unknown method {method} for service {watch}"
+                )));
+            }
             Some(known) if NOT_OFFERED.contains(&known) => return Err(status::not_offered(path)),
             Some(unknown) => {
                 return Err(Status::unimplemented(format!("unknown service {unknown}")));

@@ -64,25 +64,31 @@ where
 
 /// A reply of one message.
 pub(super) fn reply(message: &impl Message) -> Response<ReplyBody> {
+    succeeded(ReplyBody::Whole {
+        message: Some(framed(message)),
+        trailers: Some(trailers()),
+    })
+}
+
+/// A message behind its prefix.
+pub(super) fn framed(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut framed = prefix(length, length);
     message
         .encode(&mut framed)
         .expect("encoding fails only without room, and there is exactly enough");
-    succeeded(ReplyBody::Whole {
-        message: Some(framed.freeze()),
-        trailers: Some(TRAILERS.clone()),
-    })
+    framed.freeze()
+}
+
+/// What stands behind the messages of a reply that succeeds.
+pub(super) fn trailers() -> HeaderMap {
+    TRAILERS.clone()
 }
 
 /// A reply of as many pairs as it may be.
 pub(super) fn range_reply(message: RangeResponse) -> Response<ReplyBody> {
     let prefix = prefix(message.encoded_len(), 0);
-    succeeded(ReplyBody::Pairs(Pairs::new(
-        prefix,
-        message,
-        TRAILERS.clone(),
-    )))
+    succeeded(ReplyBody::Pairs(Pairs::new(prefix, message, trailers())))
 }
 
 /// What stands in front of a message of `length` bytes, with room for `room`.
@@ -94,7 +100,8 @@ fn prefix(length: usize, room: usize) -> BytesMut {
     prefix
 }
 
-fn succeeded(body: ReplyBody) -> Response<ReplyBody> {
+/// The headers of a reply that succeeds, and its body.
+pub(super) fn succeeded(body: ReplyBody) -> Response<ReplyBody> {
     let mut response = Response::new(body);
     response.headers_mut().clone_from(&HEADERS);
     response

@@ -124,9 +124,10 @@ pub(super) const STORAGE: &[Flag] = &[
     ),
     honoured(
         "rpc-threads",
-        Unsigned,
-        "2",
-        "quoin: threads that serve clients.",
+        Text,
+        "auto",
+        "quoin: threads that serve clients beside the Raft thread, 'auto' or a number; 0: the Raft \
+         thread serves them. 'auto' is 0 on up to two processors and 2 on more.",
     ),
     ineffective(
         "backend-bbolt-freelist-type",

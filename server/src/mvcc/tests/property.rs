@@ -96,7 +96,7 @@ prop_compose! {
             SortTarget::Value,
         ][target as usize];
         RangeQuery {
-            range, revision, limit, count_only, keys_only, sort_order, sort_target, mod_revision,
+            range, revision, limit, counts: true, count_only, keys_only, sort_order, sort_target, mod_revision,
             create_revision,
         }
     }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
+use http::{Extensions, HeaderMap};
 use quoin_proto::etcdserverpb::{ResponseHeader, WatchRequest};
-use quoin_proto::server::etcdserverpb::watch_server::Watch;
-use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::Status;
 
 use crate::service::router::requires_leader;
 use crate::watch::Hub;
@@ -18,11 +18,11 @@ use super::stream::{Ends, ResponseStream};
 /// Makes the header of a response with this revision.
 pub(crate) type MakeHeader = Arc<dyn Fn(i64) -> ResponseHeader + Send + Sync>;
 
-/// Whether the caller, known by its metadata and connection, may watch the
+/// Whether the caller, known by its headers and connection, may watch the
 /// range that starts with the first key and ends with the second argument of
 /// bytes, as in the request but with an empty key replaced.
 pub(crate) type Authorize =
-    Arc<dyn Fn(&MetadataMap, &Extensions, &[u8], &[u8]) -> Result<(), Status> + Send + Sync>;
+    Arc<dyn Fn(&HeaderMap, &Extensions, &[u8], &[u8]) -> Result<(), Status> + Send + Sync>;
 
 /// The Watch service. Cheap to clone.
 #[derive(Clone)]
@@ -39,16 +39,19 @@ pub(crate) struct WatchService {
 /// so that streams opened together do not tick together. Source: etcd 3.7.
 const JITTER_MAX: f64 = 0.1;
 
-#[tonic::async_trait]
-impl Watch for WatchService {
-    type WatchStream = ResponseStream<Streaming<WatchRequest>>;
-
-    async fn watch(
+impl WatchService {
+    /// Watch.Watch: the responses to `requests`, which came with these headers
+    /// over a connection with these extensions.
+    pub(crate) fn open<R>(
         &self,
-        request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let (metadata, extensions, requests) = request.into_parts();
-        let insists = requires_leader(metadata.as_ref());
+        headers: HeaderMap,
+        extensions: Extensions,
+        requests: R,
+    ) -> ResponseStream<R>
+    where
+        R: Stream<Item = Result<WatchRequest, Status>> + Unpin,
+    {
+        let insists = requires_leader(&headers);
         let ends = Ends {
             closed: self.hub.closed(),
             leader_lost: insists.then(|| self.leader_loss.next_loss()),
@@ -57,12 +60,11 @@ impl Watch for WatchService {
         let interval = self.progress_interval.mul_f64(1.0 + jitter);
         let authorize = Arc::clone(&self.authorize);
         let permit = Box::new(move |key: &[u8], range_end: &[u8]| {
-            authorize(&metadata, &extensions, key, range_end)
+            authorize(&headers, &extensions, key, range_end)
         });
         let watch = self.hub.stream();
         let header = Arc::clone(&self.header);
-        let stream = ResponseStream::new(requests, watch, header, permit, ends, interval);
-        Ok(Response::new(stream))
+        ResponseStream::new(requests, watch, header, permit, ends, interval)
     }
 }
 
