@@ -35,7 +35,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Allocations per put that a follower may make.
 const FOLLOWER_MAX: f64 = 2.0;
 /// Allocations per put that the leader may make, gRPC included.
-const LEADER_MAX: f64 = 60.0;
+const LEADER_MAX: f64 = 15.0;
 /// Keys written, all new and then once more.
 const KEYS_COUNT: u64 = 100_000;
 /// Keys written before anything is counted.
@@ -59,7 +59,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures puts through the leader; for a moment only in a test run.
+/// Measures puts through the leader. In a test run for a moment only, when few
+/// puts may share an entry and what an entry costs counts for more of them: the
+/// bounds are doubled then.
 fn compare(is_long: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let binary = std::env::current_exe()?;
@@ -83,7 +85,10 @@ fn compare(is_long: bool) -> Result<(), Failure> {
         folder: None,
         seed: 1,
     };
-    let keys_count = if is_long { KEYS_COUNT } else { KEYS_COUNT / 50 };
+    let (keys_count, slack) = match is_long {
+        true => (KEYS_COUNT, 1.0),
+        false => (KEYS_COUNT / 10, 2.0),
+    };
     let data = [0, 1, 2].map(|position| member(position).map(|member| member.data.clone()));
     let [leader, first, second] = data;
     let members = [
@@ -104,8 +109,8 @@ fn compare(is_long: bool) -> Result<(), Failure> {
         )?;
         for (((role, _), before), after) in members.iter().zip(before).zip(counts(&members)?) {
             let bound = match *role {
-                "leader" => LEADER_MAX,
-                _ => FOLLOWER_MAX,
+                "leader" => LEADER_MAX * slack,
+                _ => FOLLOWER_MAX * slack,
             };
             let each = (after - before) as f64 / puts_count;
             writeln!(out, "  {role:9} {each:6.2}   at most {bound}")?;

@@ -204,8 +204,8 @@ fn node_of(member: Member) -> BTreeMap<u64, PeerNode> {
     BTreeMap::from([(
         id,
         PeerNode {
-            name,
-            peer_urls,
+            name: name.into(),
+            peer_urls: peer_urls.into(),
             is_learner,
         },
     )])

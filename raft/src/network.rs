@@ -69,7 +69,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Client {
     peers: Peers,
     target: u64,
-    urls: Vec<String>,
+    urls: Arc<[String]>,
     is_heartbeat: bool,
 }
 

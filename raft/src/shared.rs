@@ -78,7 +78,7 @@ impl Shared {
         self.removed.lock().contains(&member)
     }
 
-    pub(crate) fn urls_of(&self, member: u64) -> Vec<String> {
+    pub(crate) fn urls_of(&self, member: u64) -> Arc<[String]> {
         let membership = Arc::clone(&self.membership.read());
         membership
             .get_node(&member)
@@ -92,8 +92,8 @@ pub(crate) fn members_of(membership: &Membership) -> Vec<Member> {
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
     let member = |(id, node): (&u64, &crate::types::PeerNode)| Member {
         id: *id,
-        name: node.name.clone(),
-        peer_urls: node.peer_urls.clone(),
+        name: node.name.as_ref().to_owned(),
+        peer_urls: node.peer_urls.to_vec(),
         is_learner: node.is_learner && !voters.contains(id),
     };
     membership.nodes().map(member).collect()

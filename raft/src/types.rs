@@ -9,6 +9,7 @@
 //! `shown` and `hidden` are the only places where the two meet.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::alias::{CommittedLeaderIdOf, LogIdOf};
@@ -60,13 +61,14 @@ pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfi
 /// What a snapshot stands for.
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 
-/// Name and addresses of a member as the membership entry holds them.
+/// Name and addresses of a member as the membership entry holds them. openraft
+/// clones it several times per entry, so that must cost little.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerNode {
     /// Human readable name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Addresses peers dial.
-    pub peer_urls: Vec<String>,
+    pub peer_urls: Arc<[String]>,
     /// Asked to stay without a vote. A node without a vote and without this
     /// flag is promoted by whoever leads, as soon as it has caught up.
     pub is_learner: bool,

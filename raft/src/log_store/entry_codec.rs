@@ -271,7 +271,7 @@ fn put_membership(out: &mut BytesMut, membership: &Membership) {
         out.put_u8(u8::from(node.is_learner));
         put_text(out, &node.name);
         out.put_u16_le(u16::try_from(node.peer_urls.len()).unwrap_or(u16::MAX));
-        for url in &node.peer_urls {
+        for url in node.peer_urls.iter() {
             put_text(out, url);
         }
     }
@@ -307,8 +307,8 @@ fn take_membership(reader: &mut Reader) -> Result<Membership, CodecError> {
         nodes.insert(
             id,
             PeerNode {
-                name,
-                peer_urls,
+                name: name.into(),
+                peer_urls: peer_urls.into(),
                 is_learner,
             },
         );

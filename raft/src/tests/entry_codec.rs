@@ -19,7 +19,7 @@ fn hex(bytes: &[u8]) -> String {
 fn membership() -> Membership {
     let node = |name: &str, is_learner| PeerNode {
         name: name.into(),
-        peer_urls: vec![format!("http://{name}:2380")],
+        peer_urls: [format!("http://{name}:2380")].into(),
         is_learner,
     };
     let nodes = BTreeMap::from([(1, node("a", false)), (2, node("b", true))]);

@@ -66,7 +66,9 @@ pub(super) struct EntryContext<'a> {
     pub(super) tx: &'a mut WriteTransaction,
     /// The entry's term.
     term: u64,
-    /// Changes so far, per revision.
+    /// There are watchers, who are shown the changes.
+    is_watched: bool,
+    /// Changes so far, per revision, if there are watchers.
     pub(super) commits: Vec<(i64, Arc<[Event]>)>,
     /// Somebody here waits: replies are worth building.
     pub(super) reply: bool,
@@ -88,13 +90,15 @@ impl EntryContext<'_> {
 
     /// Ends one request: its changes get their revision and their leases.
     pub(super) fn end(&mut self, lessor: &Lessor) -> i64 {
-        let commit = self.tx.end();
         self.tally.end_request();
-        if !commit.events.is_empty() {
-            lessor.track(&commit.events);
-            self.commits.push((commit.revision, commit.events.into()));
-        }
-        commit.revision
+        let (is_watched, commits) = (self.is_watched, &mut self.commits);
+        self.tx.end_into(|revision, events| {
+            lessor.track(events);
+            if is_watched && !events.is_empty() {
+                commits.push((revision, events.drain(..).collect()));
+            }
+            revision
+        })
     }
 }
 
@@ -109,6 +113,7 @@ impl Applier {
         let LogId { index, term } = entry.log_id;
         let passage = Passage::begin(entry.stages);
         let mut tx = self.parts.store.write();
+        let is_watched = self.parts.hub.is_watched();
         let mut batch = None;
         let mut commits = Vec::new();
         match entry.payload {
@@ -121,6 +126,7 @@ impl Applier {
                 let mut context = EntryContext {
                     tx: &mut tx,
                     term,
+                    is_watched,
                     commits: Vec::new(),
                     reply,
                     full: reply && self.is_full(),
@@ -153,11 +159,15 @@ impl Applier {
             }
         }
         let compact_revision = tx.compact_revision();
+        let revision = tx.current();
         tx.commit((index, term));
         self.parts.applied.publish(index, term);
         // After the commit: who carries it out looks at what is visible.
         self.parts.compaction.schedule(compact_revision);
-        if !commits.is_empty() {
+        if !is_watched {
+            // Whoever has begun to watch since reads this entry from the store.
+            self.parts.hub.skip_to(revision);
+        } else if !commits.is_empty() {
             self.parts.hub.publish(commits);
         }
         if let Some((id, mut replies)) = batch {

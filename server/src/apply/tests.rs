@@ -7,7 +7,7 @@ use prost::Message;
 use quoin_proto::{
     etcdserverpb::{
         CompactionRequest, DeleteRangeRequest, LeaseCheckpoint, LeaseGrantRequest,
-        LeaseRevokeRequest, PutRequest, RequestOp, TxnRequest, request_op,
+        LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
     },
     quoinpb::{Command, LeaseCheckpoints, LeaseExpiry, command::Request},
 };
@@ -261,12 +261,8 @@ fn reads_that_walk_over_very_many_keys_are_long() {
     };
     let (store, lessor) = (&bed.store, &bed.lessor);
     // A limit does not shorten the walk: everything is counted.
-    assert!(super::is_long_range(&range(key(0), 5), store));
-    assert!(!super::is_long_range(&range(key(1), 0), store));
-    assert!(super::is_long_txn(&in_txn(range(key(0), 0)), store, lessor));
-    assert!(!super::is_long_txn(
-        &in_txn(range(key(1), 0)),
-        store,
-        lessor
-    ));
+    assert!(is_long_range(&range(key(0), 5), store));
+    assert!(!is_long_range(&range(key(1), 0), store));
+    assert!(is_long_txn(&in_txn(range(key(0), 0)), store, lessor));
+    assert!(!is_long_txn(&in_txn(range(key(1), 0)), store, lessor));
 }

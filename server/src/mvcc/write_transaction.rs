@@ -87,11 +87,19 @@ impl WriteTransaction {
 
     /// Ends a request and answers what it changed.
     pub fn end(&mut self) -> Commit {
+        self.end_into(|revision, events| Commit {
+            revision,
+            events: std::mem::take(events),
+        })
+    }
+
+    /// Ends a request: `take` is given its revision and may keep of its changes
+    /// what it wants.
+    pub fn end_into<T>(&mut self, take: impl FnOnce(i64, &mut Vec<Event>) -> T) -> T {
         self.revision = self.current();
-        Commit {
-            revision: self.revision,
-            events: std::mem::take(&mut self.events),
-        }
+        let taken = take(self.revision, &mut self.events);
+        self.events.clear();
+        taken
     }
 
     /// Writes a key; lease 0 is none. Answers the pair replaced, if wanted.

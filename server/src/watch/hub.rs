@@ -89,12 +89,25 @@ impl Hub {
         }
     }
 
+    /// Whether there are watchers.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.shared.inbox.lock().has_listeners()
+    }
+
+    /// Announces that everything up to `revision` is visible to readers by now
+    /// and will not be published. Watchers read what they lack from the store.
+    pub fn skip_to(&self, revision: i64) {
+        let is_awaited = self.shared.inbox.lock().skip_to(revision);
+        if is_awaited {
+            self.shared.wake.notify_one();
+        }
+    }
+
     /// Announces that the store was replaced, by a snapshot, and now is at a
-    /// revision that was never published. Watchers read what they lack from it.
+    /// revision that was never published.
     pub fn restored(&self) {
-        let revision = self.shared.history.revision();
-        self.shared.inbox.lock().skip_to(revision);
-        self.shared.wake.notify_one();
+        self.skip_to(self.shared.history.revision());
     }
 
     /// Opens a stream without watchers.

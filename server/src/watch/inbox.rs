@@ -69,12 +69,19 @@ impl Inbox {
         self.listeners_count > 0
     }
 
-    /// Everything up to `revision` exists without having been published.
-    pub(super) fn skip_to(&mut self, revision: i64) {
-        if revision > self.last {
+    /// Everything up to `revision` exists without having been published; true
+    /// if the worker should be woken.
+    pub(super) fn skip_to(&mut self, revision: i64) -> bool {
+        let is_news = revision > self.last;
+        if is_news {
             self.forget();
             self.last = revision;
         }
+        is_news && self.has_listeners()
+    }
+
+    pub(super) fn has_listeners(&self) -> bool {
+        self.listeners_count > 0
     }
 
     pub(super) fn add_listener(&mut self) {

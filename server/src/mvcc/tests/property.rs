@@ -96,8 +96,8 @@ prop_compose! {
             SortTarget::Value,
         ][target as usize];
         RangeQuery {
-            range, revision, limit, counts: true, count_only, keys_only, sort_order, sort_target, mod_revision,
-            create_revision,
+            range, revision, limit, count_only, counts: true, keys_only, sort_order,
+            sort_target, mod_revision, create_revision,
         }
     }
 }
