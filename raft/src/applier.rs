@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 
 use crate::error::StateMachineError;
 use crate::log_store::entry_codec;
-use crate::shared::{Shared, members_of};
+use crate::shared::{Shared, members_of, removed_between};
 use crate::state_machine::{
     Applied, Committed, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };
@@ -46,7 +46,7 @@ pub(crate) enum SnapshotData {
 pub(crate) struct Applier<S> {
     machine: Arc<Mutex<S>>,
     shared: Arc<Shared>,
-    membership: Membership,
+    membership: Arc<Membership>,
     /// What the last checkpoint holds.
     durable: Arc<Mutex<Applied>>,
     control: Arc<ApplierControl>,
@@ -75,7 +75,7 @@ impl<S: StateMachine> Applier<S> {
         Self {
             machine: Arc::new(Mutex::new(machine)),
             shared,
-            membership: Membership::default(),
+            membership: Arc::default(),
             durable: Arc::new(Mutex::new(applied)),
             control,
             checkpoint_every: checkpoint_every.max(1),
@@ -98,12 +98,14 @@ impl<S: StateMachine> Applier<S> {
     async fn apply_some(&mut self, entries: &[Entry]) -> io::Result<usize> {
         let long_at = {
             let machine = self.machine.lock();
-            let is_long = |entry: &Entry| machine.is_long(&committed(entry));
-            entries.iter().position(is_long)
+            let mut ignored = Arc::clone(&self.membership);
+            let mut is_long = |entry: &Entry| machine.is_long(&committed(entry, &mut ignored));
+            entries.iter().position(&mut is_long)
         };
         match (long_at, entries.first()) {
             (Some(0), Some(entry)) => {
-                self.apply_aside(committed(entry)).await?;
+                let before = &mut Arc::clone(&self.membership);
+                self.apply_aside(committed(entry, before)).await?;
                 self.note_applied(std::slice::from_ref(entry));
                 Ok(1)
             }
@@ -126,6 +128,7 @@ impl<S: StateMachine> Applier<S> {
     fn apply_turn(&mut self, entries: &[Entry]) -> io::Result<usize> {
         let began = TypeConfig::now();
         let mut count = 0;
+        let mut membership = Arc::clone(&self.membership);
         let mut turn = entries
             .iter()
             .take_while(|_| {
@@ -133,7 +136,7 @@ impl<S: StateMachine> Applier<S> {
                 count += usize::from(goes_on);
                 goes_on
             })
-            .map(committed);
+            .map(|entry| committed(entry, &mut membership));
         self.machine
             .lock()
             .apply(&mut turn)
@@ -152,7 +155,7 @@ impl<S: StateMachine> Applier<S> {
         };
         for membership in entries.iter().filter_map(RaftEntry::get_membership) {
             self.shared.note_members(&self.membership, &membership);
-            self.membership = membership;
+            self.membership = Arc::new(membership);
         }
         self.shared.note_applied(shown(&last.log_id).index);
         self.applied_since += entries.len() as u64;
@@ -170,7 +173,9 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
         let applied = self.machine.lock().applied();
         let meta = meta_of(&applied)?;
-        self.membership = meta.last_membership.membership().clone();
+        self.membership = Arc::new(meta.last_membership.membership().clone());
+        self.shared
+            .note_members(&Membership::default(), &self.membership);
         Ok((meta.last_log_id, meta.last_membership))
     }
 
@@ -244,7 +249,9 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             .map_err(io::Error::other)?;
         let membership = meta.last_membership.membership().clone();
         self.shared.note_members(&self.membership, &membership);
-        self.membership = membership;
+        self.shared
+            .note_removed(self.machine.lock().removed_members());
+        self.membership = Arc::new(membership);
         self.shared
             .note_applied(applied.log_id.map_or(0, |id| id.index));
         *self.durable.lock() = applied;
@@ -333,17 +340,22 @@ fn copy(
     Ok(sink)
 }
 
-fn committed(entry: &Entry) -> Committed {
+/// `before` is the membership in force so far; an entry that sets another one
+/// replaces it.
+fn committed(entry: &Entry, before: &mut Arc<Membership>) -> Committed {
     let payload = match entry.body.tag {
         Tag::Blank => Payload::Blank,
         Tag::Normal => Payload::Normal(entry.body.bytes.clone()),
         Tag::Membership => {
             let membership = entry.get_membership().unwrap_or_default();
             let members = members_of(&membership);
+            let removed = removed_between(before, &membership);
+            *before = Arc::new(membership.clone());
             let stored = StoredMembership::new(Some(entry.log_id), membership);
             Payload::Membership {
                 encoded: entry_codec::encode_stored_membership(&stored),
                 members,
+                removed,
             }
         }
     };

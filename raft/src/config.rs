@@ -69,8 +69,6 @@ pub struct Config {
     /// First membership, used only when the log is new. Empty means "join":
     /// wait until the leader of an existing cluster makes contact.
     pub members: Vec<Member>,
-    /// Members known to have been removed; they are refused at the handshake.
-    pub removed_members: Vec<u64>,
     /// Time between two heartbeats of the leader.
     pub heartbeat_interval: Duration,
     /// Upper bound of the election timeout; the lower one is half of it.
@@ -99,7 +97,6 @@ impl Config {
             member_id,
             cluster_id,
             members,
-            removed_members: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(1000),
             snapshot_count: 10_000,

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::node::{LeaderHandler, Leadership};
 use crate::read_index::ReadRequest;
-use crate::shared::Shared;
+use crate::shared::{Shared, is_learner};
 use crate::state_machine::{SnapshotSink, StateMachine};
 use crate::transport::{self, Class, Identity, Link, Peers, Transport};
 use crate::types::{LogId, PeerNode, TypeConfig, hidden};
@@ -208,6 +208,8 @@ impl<S: StateMachine> Core<S> {
         tokio::spawn(checkpoint_loop(Arc::clone(self), control));
         tokio::spawn(purge_loop(Arc::clone(self)));
         tokio::spawn(membership::upkeep_loop(Arc::clone(self)));
+        tokio::spawn(membership::leave(Arc::clone(self)));
+        tokio::spawn(membership::ask_around(Arc::clone(self)));
     }
 
     /// Asks the state machine for a place to spool a snapshot.
@@ -292,17 +294,20 @@ fn connect_peers(
     shared: &Arc<Shared>,
 ) -> Peers {
     let (stopping, refusing) = (Arc::clone(shared), Arc::clone(shared));
+    let telling = Arc::clone(shared);
+    let own = Identity {
+        cluster_id: config.cluster_id,
+        member_id: config.member_id,
+    };
     Peers::new(transport::PeersShared {
-        own: Identity {
-            cluster_id: config.cluster_id,
-            member_id: config.member_id,
-        },
+        own,
         transport,
         timing: transport::Timing::new(config.election_timeout),
         pool: log_store.entry_pool().clone(),
         metrics: Arc::clone(log_store.metrics()),
         on_removed: Box::new(move || stopping.set_stopped(StopReason::Removed)),
         is_removed: Box::new(move |member| refusing.is_removed(member)),
+        roster: Box::new(move || telling.roster(own)),
     })
 }
 
@@ -378,7 +383,7 @@ impl<S: StateMachine> Core<S> {
 
     /// openraft has ended: for this reason, unless the log had failed before,
     /// of which openraft may have seen no more than the consequences.
-    fn stop(&self, reason: StopReason) {
+    pub(crate) fn stop(&self, reason: StopReason) {
         let failure = self.log_store.failure();
         let failure = failure.map(|error| StopReason::Fatal(error.to_string()));
         self.shared.set_stopped(failure.unwrap_or(reason));
@@ -395,8 +400,13 @@ impl<S: StateMachine> Core<S> {
         let changed = **self.shared.membership.read() != *membership;
         if changed {
             *self.shared.membership.write() = Arc::new(membership.clone());
-            self.peers
-                .retain(&membership.nodes().map(|(id, _)| *id).collect());
+            let urls = membership.nodes();
+            self.peers.follow(
+                urls.map(|(id, node)| (*id, Arc::clone(&node.peer_urls)))
+                    .collect(),
+            );
+            let is_learner = is_learner(membership, server.id);
+            self.shared.is_learner.store(is_learner, Ordering::Relaxed);
         }
         self.shared.leadership.send_if_modified(|current| {
             let is_new = *current != leadership;

@@ -16,9 +16,11 @@ use openraft::{ChangeMembers, Instant, RaftMetrics};
 
 use crate::config::Member;
 use crate::core::Core;
-use crate::error::{MembershipError, TransferError};
+use crate::error::{MembershipError, StopReason, TransferError};
 use crate::node::MembershipChange;
 use crate::state_machine::StateMachine;
+use crate::transport::Class;
+use crate::transport::frame::Kind;
 use crate::types::{Membership, PeerNode, TypeConfig};
 
 type Change = ChangeMembers<u64, PeerNode>;
@@ -99,6 +101,50 @@ pub(crate) async fn upkeep_loop<S: StateMachine>(core: Arc<Core<S>>) {
             tracing::debug!(?error, "membership upkeep has to be tried again");
         }
         TypeConfig::sleep(core.config.heartbeat_interval).await;
+    }
+}
+
+/// Stops this member once it has applied its own removal. One that leads goes on
+/// for a moment: the others learn from it that the change is committed, and one
+/// of them takes over.
+pub(crate) async fn leave<S: StateMachine>(core: Arc<Core<S>>) {
+    let mut left = core.shared.left.subscribe();
+    if left.wait_for(|left| *left).await.is_err() {
+        return;
+    }
+    let mut leadership = core.shared.leadership.subscribe();
+    let led_by_others = leadership.wait_for(|now| !now.is_leader);
+    let _ = TypeConfig::timeout(core.config.election_timeout, led_by_others).await;
+    core.stop(StopReason::Removed);
+}
+
+/// A member without a vote starts no election in which it would find out that it
+/// was removed. So while it hears of no leader it asks the others now and then:
+/// one that knows of the removal refuses the connection, and that stops this one.
+pub(crate) async fn ask_around<S: StateMachine>(core: Arc<Core<S>>) {
+    let own = core.shared.member_id;
+    let pause = core.config.election_timeout;
+    let mut leadership = core.shared.leadership.subscribe();
+    while leadership
+        .wait_for(|now| now.leader.is_none())
+        .await
+        .is_ok()
+    {
+        TypeConfig::sleep(pause).await;
+        if core.shared.stop.borrow().is_some() {
+            return;
+        }
+        let membership = Arc::clone(&core.shared.membership.read());
+        if leadership.borrow().leader.is_some() || membership.voter_ids().any(|id| id == own) {
+            continue;
+        }
+        for (other, _) in membership.nodes().filter(|(id, _)| **id != own) {
+            // Who leads may answer, but does not replicate to this member.
+            let link = core.link(*other, Class::Control);
+            let readers_count = 0_u32.to_le_bytes().to_vec();
+            let asked = link.call(Kind::ReadIndex, readers_count, Vec::new());
+            let _ = TypeConfig::timeout(pause, asked).await;
+        }
     }
 }
 

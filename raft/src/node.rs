@@ -4,6 +4,7 @@
 //! come back over one-shot ones; status is read from what the thread
 //! publishes. Dropping the last handle stops the member without waiting.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use openraft::Instant;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -63,7 +65,8 @@ pub struct Status {
     pub committed_index: u64,
     /// Last entry applied.
     pub applied_index: u64,
-    /// True while this member has no vote.
+    /// True while this member is to stay without a vote. One that was added as a
+    /// voter and is still catching up is no learner, though it has no vote yet.
     pub is_learner: bool,
     /// False once the member has stopped.
     pub running: bool,
@@ -117,7 +120,8 @@ impl Node {
         handler: Arc<dyn LeaderHandler>,
     ) -> Result<Self, Error> {
         let metrics = Arc::clone(log_store.metrics());
-        let shared = Shared::new(config.member_id, metrics, &config.removed_members);
+        let removed = state_machine.removed_members();
+        let shared = Shared::new(config.member_id, metrics, removed);
         let shared = Arc::new(shared);
         let (proposals, proposals_queue) = mpsc::channel(PROPOSALS_QUEUE_MAX);
         let (reads, reads_queue) = mpsc::channel(READS_QUEUE_MAX);
@@ -274,7 +278,6 @@ impl Node {
         };
         let shown = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index + 1);
         let applied_index = shared.applied.load(Ordering::Acquire);
-        let voters = Arc::clone(&shared.membership.read());
         Status {
             member_id: shared.member_id,
             leader: leadership.leader,
@@ -282,7 +285,7 @@ impl Node {
             last_log_index: shown(last),
             committed_index: shown(committed).max(applied_index),
             applied_index,
-            is_learner: voters.learner_ids().any(|id| id == shared.member_id),
+            is_learner: self.is_learner(),
             running: shared.stop.borrow().is_none(),
         }
     }
@@ -292,10 +295,37 @@ impl Node {
         self.inner.shared.leadership.subscribe()
     }
 
-    /// The members of the newest membership in the local log.
+    /// This member is to stay without a vote; cheaper than [`Self::status`].
+    pub fn is_learner(&self) -> bool {
+        self.inner.shared.is_learner.load(Ordering::Relaxed)
+    }
+
+    /// The members of the membership that is applied here, ascending by id.
     pub fn membership(&self) -> Vec<Member> {
-        let membership = Arc::clone(&self.inner.shared.membership.read());
+        let membership = Arc::clone(&self.inner.shared.applied_membership.read());
         members_of(&membership)
+    }
+
+    /// Members that were part of an applied membership and no longer are.
+    pub fn is_removed(&self, member: u64) -> bool {
+        self.inner.shared.is_removed(member)
+    }
+
+    /// As leader: the members that answered within `silence_max`, itself among
+    /// them. Empty on other members.
+    pub fn members_heard(&self, silence_max: Duration) -> Vec<u64> {
+        let data = self.inner.data.lock();
+        let data = data.borrow_watched();
+        let Some(heard) = &data.heartbeat else {
+            return Vec::new();
+        };
+        let own = self.inner.shared.member_id;
+        let answered = heard.iter().filter(|(id, at)| {
+            **id == own || at.as_ref().is_some_and(|at| at.elapsed() < silence_max)
+        });
+        let mut members: BTreeSet<u64> = answered.map(|(id, _)| *id).collect();
+        members.insert(own);
+        members.into_iter().collect()
     }
 
     /// Resolves when the member has stopped; unless by [`Node::shutdown`],

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use crate::config::Member;
 use crate::error::StopReason;
 use crate::metrics::Metrics;
 use crate::node::Leadership;
+use crate::transport::{Identity, Roster};
 use crate::types::Membership;
 
 /// State of a member that its handles read.
@@ -27,12 +28,18 @@ pub(crate) struct Shared {
     pub(crate) applied: AtomicU64,
     /// The newest membership in the log.
     pub(crate) membership: RwLock<Arc<Membership>>,
+    /// The membership that is applied.
+    pub(crate) applied_membership: RwLock<Arc<Membership>>,
+    /// In the newest membership this member is to stay without a vote.
+    pub(crate) is_learner: AtomicBool,
+    /// True once this member was in an applied membership and no longer is.
+    pub(crate) left: watch::Sender<bool>,
     /// Members that were in an applied membership and no longer are.
     removed: Mutex<HashSet<u64>>,
 }
 
 impl Shared {
-    pub(crate) fn new(member_id: u64, metrics: Arc<Metrics>, removed: &[u64]) -> Self {
+    pub(crate) fn new(member_id: u64, metrics: Arc<Metrics>, removed: Vec<u64>) -> Self {
         Self {
             member_id,
             metrics,
@@ -41,7 +48,10 @@ impl Shared {
             ended: watch::channel(false).0,
             applied: AtomicU64::new(0),
             membership: RwLock::default(),
-            removed: Mutex::new(removed.iter().copied().collect()),
+            applied_membership: RwLock::default(),
+            is_learner: AtomicBool::new(false),
+            left: watch::channel(removed.contains(&member_id)).0,
+            removed: Mutex::new(removed.into_iter().collect()),
         }
     }
 
@@ -63,19 +73,33 @@ impl Shared {
     /// A membership was applied: whoever left is removed for good, because
     /// member ids are never used again.
     pub(crate) fn note_members(&self, before: &Membership, after: &Membership) {
-        let now: BTreeSet<u64> = after.nodes().map(|(id, _)| *id).collect();
         let mut removed = self.removed.lock();
-        removed.extend(
-            before
-                .nodes()
-                .map(|(id, _)| *id)
-                .filter(|id| !now.contains(id)),
-        );
-        removed.retain(|id| !now.contains(id));
+        removed.extend(removed_between(before, after));
+        removed.retain(|id| after.get_node(id).is_none());
+        if removed.contains(&self.member_id) {
+            self.left.send_replace(true);
+        }
+        drop(removed);
+        *self.applied_membership.write() = Arc::new(after.clone());
+    }
+
+    /// Members of which only a snapshot says that they were removed.
+    pub(crate) fn note_removed(&self, members: Vec<u64>) {
+        if members.contains(&self.member_id) {
+            self.left.send_replace(true);
+        }
+        self.removed.lock().extend(members);
     }
 
     pub(crate) fn is_removed(&self, member: u64) -> bool {
         self.removed.lock().contains(&member)
+    }
+
+    /// What a new member asks for.
+    pub(crate) fn roster(&self, own: Identity) -> Roster {
+        let members = members_of(&Arc::clone(&self.applied_membership.read()));
+        let removed = self.removed.lock().iter().copied().collect();
+        Roster::new(own, members, removed)
     }
 
     pub(crate) fn urls_of(&self, member: u64) -> Arc<[String]> {
@@ -97,4 +121,19 @@ pub(crate) fn members_of(membership: &Membership) -> Vec<Member> {
         is_learner: node.is_learner && !voters.contains(id),
     };
     membership.nodes().map(member).collect()
+}
+
+/// Members of `before` that `after` does not have.
+pub(crate) fn removed_between(before: &Membership, after: &Membership) -> Vec<u64> {
+    let ids = before.nodes().map(|(id, _)| *id);
+    ids.filter(|id| after.get_node(id).is_none()).collect()
+}
+
+/// The member is to stay without a vote.
+pub(crate) fn is_learner(membership: &Membership, member: u64) -> bool {
+    let mut learners = membership.learner_ids();
+    let is_asked_to = membership
+        .get_node(&member)
+        .is_some_and(|node| node.is_learner);
+    is_asked_to && learners.any(|id| id == member)
 }

@@ -60,6 +60,8 @@ pub enum Payload {
         encoded: Bytes,
         /// The same, readable.
         members: Vec<Member>,
+        /// Who was a member before and is not any more.
+        removed: Vec<u64>,
     },
 }
 
@@ -76,6 +78,12 @@ pub trait StateMachine: Send + 'static {
         &mut self,
         entries: &mut dyn Iterator<Item = Committed>,
     ) -> Result<(), StateMachineError>;
+
+    /// Members that were in an applied membership and no longer are. Asked at the
+    /// start and after an install; in between, memberships as they are applied tell.
+    fn removed_members(&self) -> Vec<u64> {
+        Vec::new()
+    }
 
     /// Whether applying this entry would hold the raft thread for long, judged by
     /// the state as it is now. Such an entry is applied alone, on a blocking

@@ -34,7 +34,7 @@ impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder 
         let store = LogStore::open_on(Arc::new(MemoryStorage::new()), &config).unwrap();
         let control = Arc::new(ApplierControl::default());
         control.running.store(true, Ordering::Release);
-        let shared = Arc::new(Shared::new(0, Arc::clone(store.metrics()), &[]));
+        let shared = Arc::new(Shared::new(0, Arc::clone(store.metrics()), Vec::new()));
         let register = Register::lenient(Disk::default());
         Ok((
             directory,

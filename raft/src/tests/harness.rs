@@ -39,7 +39,7 @@ pub(crate) struct TestMember {
     pub(crate) node: Option<Node>,
     pub(crate) net: Net,
     pub(crate) address: String,
-    listener: Option<TcpListener>,
+    pub(crate) listener: Option<TcpListener>,
     _directory: Arc<TempDir>,
 }
 

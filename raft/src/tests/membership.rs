@@ -122,3 +122,46 @@ async fn a_learner_stays_one_until_it_is_promoted() {
     ));
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn a_leader_that_removes_itself_stops_and_another_one_leads() {
+    let cluster = Cluster::start(&Net::Tcp, 3, quick).await;
+    let leader = cluster.leader().await;
+    cluster.propose(leader, "a=1").await;
+    let node = cluster.members[leader].node();
+    let id = node.status().member_id;
+    within(node.change_membership(MembershipChange::Remove(id)))
+        .await
+        .unwrap();
+    let reason = within(node.stopped()).await;
+    assert!(matches!(reason, StopReason::Removed), "{reason}");
+    let other = (leader + 1) % 3;
+    cluster.propose(other, "a=2").await;
+    let left = cluster.members[other].node();
+    assert!(left.is_removed(id) && left.membership().len() == 2);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_address_is_used_from_the_change_on() {
+    let mut cluster = three_and_a_spare().await;
+    let leader = cluster.leader().await;
+    let node = cluster.members[leader].node().clone();
+    let moved = (leader + 1) % 3;
+    cluster.members[moved].stop().await;
+    // The spare address becomes that of the member that moves.
+    let address = cluster.members[3].address.clone();
+    let mut member = cluster.members[moved].config.members[moved].clone();
+    member.peer_urls = vec![format!("http://{address}")];
+    within(node.change_membership(MembershipChange::Update(member.clone())))
+        .await
+        .unwrap();
+    cluster.members[moved].address = address;
+    cluster.members[moved].listener = cluster.members[3].listener.take();
+    cluster.members[moved].start().await;
+    cluster.propose(leader, "a=2").await;
+    until(|| cluster.members[moved].value("a").as_deref() == Some("2")).await;
+    let known = cluster.members[moved].node().membership();
+    assert!(known.contains(&member), "{known:?}");
+    cluster.stop().await;
+}

@@ -101,11 +101,12 @@ const CLUSTER: u64 = 7;
 
 fn peers(transport: Arc<dyn Transport>, cluster_id: u64, member_id: u64) -> Peers {
     let metrics = Metrics::shared();
+    let own = Identity {
+        cluster_id,
+        member_id,
+    };
     Peers::new(PeersShared {
-        own: Identity {
-            cluster_id,
-            member_id,
-        },
+        own,
         transport,
         timing: Timing {
             connect_timeout: Duration::from_secs(5),
@@ -117,6 +118,7 @@ fn peers(transport: Arc<dyn Transport>, cluster_id: u64, member_id: u64) -> Peer
         metrics,
         on_removed: Box::new(|| {}),
         is_removed: Box::new(|member| member == 13),
+        roster: Box::new(move || Roster::new(own, Vec::new(), vec![13])),
     })
 }
 
@@ -198,6 +200,18 @@ async fn strangers_are_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn who_asks_for_the_members_is_told_without_a_handshake() {
+    let pair = tcp();
+    serve(&pair);
+    let url = format!("http://{}", pair.far_address);
+    let roster = ask_roster(&url, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((roster.cluster_id, roster.member_id), (CLUSTER, 2));
+    assert_eq!(roster.removed, [13]);
+    let nobody = ask_roster("http://127.0.0.1:1", Duration::from_secs(5)).await;
+    assert!(nobody.is_err());
+}
+
+#[tokio::test]
 async fn a_broken_connection_loses_what_was_sent_and_is_made_again() {
     let pair = memory();
     serve(&pair);
@@ -223,7 +237,7 @@ async fn a_peer_that_says_nothing_is_given_up() {
             member_id: 2,
         };
         assert!(
-            welcome(&mut reader, &mut writer, own, |_| false)
+            welcome(&mut reader, &mut writer, own, |_| false, Roster::default)
                 .await
                 .is_ok()
         );

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Refused = 3,
     Ping = 4,
     Pong = 5,
+    AskRoster = 6,
+    Roster = 7,
     Append = 10,
     AppendReply = 11,
     StreamEnd = 12,
@@ -147,7 +149,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Called once the other side has proved who it is.
     pub(crate) fn trust(&mut self) {
-        self.payload_bytes_max = FRAME_BYTES_MAX;
+        self.expect_up_to(FRAME_BYTES_MAX);
+    }
+
+    /// Takes payloads of so many bytes from now on.
+    pub(crate) fn expect_up_to(&mut self, payload_bytes_max: usize) {
+        self.payload_bytes_max = payload_bytes_max;
     }
 
     /// The next frame. Not cancel safe: a dropped read loses its place.
@@ -247,12 +254,14 @@ impl Header {
 }
 
 /// Every kind.
-pub(crate) const ALL_KINDS: [Kind; 26] = [
+pub(crate) const ALL_KINDS: [Kind; 28] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Refused,
     Kind::Ping,
     Kind::Pong,
+    Kind::AskRoster,
+    Kind::Roster,
     Kind::Append,
     Kind::AppendReply,
     Kind::StreamEnd,

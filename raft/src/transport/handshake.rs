@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Class;
 use super::frame::{Frame, FrameReader, Kind, OutFrame};
+use super::roster::{Roster, check_question};
 use super::vectored::FrameWriter;
 use crate::log_store::entry_codec::{CodecError, Reader, put_text};
 
@@ -50,6 +51,8 @@ pub(crate) enum Reason {
 pub(crate) enum HandshakeError {
     Refused(Refusal),
     Broken(String),
+    /// No member: it asked for the roster and was answered.
+    Asked,
 }
 
 impl Hello {
@@ -156,12 +159,14 @@ where
     }
 }
 
-/// The accepting side. `removed` tells whether a member is known to be gone.
+/// The accepting side. `removed` tells whether a member is known to be gone,
+/// `roster` who the members are.
 pub(crate) async fn welcome<R, W>(
     reader: &mut FrameReader<R>,
     writer: &mut FrameWriter<W>,
     own: Identity,
     removed: impl Fn(u64) -> bool,
+    roster: impl Fn() -> Roster,
 ) -> Result<Hello, HandshakeError>
 where
     R: AsyncRead + Unpin,
@@ -174,6 +179,18 @@ where
         .map_err(|error| broken(error.to_string()))?;
     let verdict = match frame.kind {
         Kind::Hello => judge(frame.payload, own, removed),
+        Kind::AskRoster => match check_question(frame.payload) {
+            Ok(()) => {
+                let answer = OutFrame::new(Kind::Roster, 0, roster().encode());
+                let written = writer.write(&[answer]).await;
+                written.map_err(|error| broken(error.to_string()))?;
+                return Err(HandshakeError::Asked);
+            }
+            Err(error) => Err(Refusal {
+                reason: Reason::Protocol,
+                text: format!("question for the members: {error}"),
+            }),
+        },
         other => Err(Refusal {
             reason: Reason::Protocol,
             text: format!("expected a hello, got {other:?}"),
@@ -223,6 +240,6 @@ fn judge(payload: Bytes, own: Identity, removed: impl Fn(u64) -> bool) -> Result
 }
 
 /// First bytes of every hello.
-const MAGIC: [u8; 8] = *b"QUOINPR\x01";
+pub(super) const MAGIC: [u8; 8] = *b"QUOINPR\x01";
 /// Version of the peer protocol.
-const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 1;

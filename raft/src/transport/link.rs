@@ -273,6 +273,7 @@ impl Task {
         match greet(&mut reader, &mut writer, &hello).await {
             Ok(()) => Ok((reader, writer)),
             Err(HandshakeError::Broken(error)) => Err(error),
+            Err(HandshakeError::Asked) => Err("asked for the members".into()),
             Err(HandshakeError::Refused(refusal)) => {
                 if self.failures == 0 {
                     tracing::error!(peer = self.peer, reason = %refusal, "peer refused us");

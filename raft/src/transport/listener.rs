@@ -63,9 +63,13 @@ pub(crate) async fn accept_loop<S: Service>(shared: Arc<Shared>, service: S) {
 async fn serve<S: Service>(shared: &Shared, service: S, connection: Connection) -> String {
     let mut reader = FrameReader::new(connection.reader, shared.pool.clone());
     let mut writer = FrameWriter::new(connection.writer, Arc::clone(&shared.metrics));
-    let greeting = welcome(&mut reader, &mut writer, shared.own, |id| {
-        (shared.is_removed)(id)
-    });
+    let greeting = welcome(
+        &mut reader,
+        &mut writer,
+        shared.own,
+        |id| (shared.is_removed)(id),
+        || (shared.roster)(),
+    );
     let hello = match TypeConfig::timeout(shared.timing.connect_timeout, greeting).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(HandshakeError::Refused(refusal))) => {
@@ -73,6 +77,7 @@ async fn serve<S: Service>(shared: &Shared, service: S, connection: Connection) 
             return refusal.text;
         }
         Ok(Err(HandshakeError::Broken(error))) => return error,
+        Ok(Err(HandshakeError::Asked)) => return "asked for the members".into(),
         Err(_) => return "no hello in time".into(),
     };
     let (outbox, mut answers) = mpsc::channel::<OutFrame>(OUTBOX_FRAMES_MAX);

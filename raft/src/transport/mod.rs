@@ -12,6 +12,7 @@ mod link;
 mod listener;
 pub mod memory;
 mod peers;
+mod roster;
 mod tcp;
 pub(crate) mod vectored;
 
@@ -25,6 +26,7 @@ pub(crate) use handshake::Identity;
 pub(crate) use link::{Link, LinkError, Stream};
 pub(crate) use listener::{Outbox, Service, Session, accept_loop};
 pub(crate) use peers::{Peers, Shared as PeersShared, Timing};
+pub use roster::{Roster, RosterError, ask_roster};
 pub use tcp::TcpTransport;
 
 /// A source of ordered, reliable byte streams between members.

@@ -1,13 +1,13 @@
 //! All dialled connections of a member, by peer and class.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Class, Identity, Link, Transport};
+use super::{Class, Identity, Link, Roster, Transport};
 use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
 
@@ -47,34 +47,49 @@ const LOOKS_UNTIL_DEAD: u32 = 5;
 #[derive(Clone)]
 pub(crate) struct Peers {
     shared: Arc<Shared>,
-    links: Arc<Mutex<HashMap<(u64, Class), Link>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    links: HashMap<(u64, Class), Link>,
+    /// Addresses by the newest membership; they win over those a caller knows,
+    /// which may be from before a change.
+    urls: BTreeMap<u64, Arc<[String]>>,
 }
 
 impl Peers {
     pub(crate) fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
-            links: Arc::default(),
+            state: Arc::default(),
         }
     }
 
-    /// The link to a peer; it connects on first use.
+    /// The link to a peer; it connects on first use. `urls` are for a peer of
+    /// which no membership has told yet.
     pub(crate) fn link(&self, peer: u64, class: Class, urls: &[String]) -> Link {
-        let mut links = self.links.lock();
-        if let Some(link) = links.get(&(peer, class)) {
-            link.set_urls(urls);
+        let mut state = self.state.lock();
+        if let Some(link) = state.links.get(&(peer, class)) {
             return link.clone();
         }
-        let link = Link::spawn(Arc::clone(&self.shared), peer, class, urls.to_vec());
-        links.insert((peer, class), link.clone());
+        let known = state.urls.get(&peer).map_or(urls, |urls| &urls[..]);
+        let link = Link::spawn(Arc::clone(&self.shared), peer, class, known.to_vec());
+        state.links.insert((peer, class), link.clone());
         link
     }
 
-    /// Closes the links to members that are not in `members`.
-    pub(crate) fn retain(&self, members: &BTreeSet<u64>) {
-        self.links
-            .lock()
-            .retain(|(peer, _), _| members.contains(peer));
+    /// A new membership: closes the links to members that are not in it, and
+    /// gives the others their addresses.
+    pub(crate) fn follow(&self, members: BTreeMap<u64, Arc<[String]>>) {
+        let mut state = self.state.lock();
+        state
+            .links
+            .retain(|(peer, _), _| members.contains_key(peer));
+        for ((peer, _), link) in &state.links {
+            link.set_urls(members.get(peer).map_or(&[], |urls| &urls[..]));
+        }
+        state.urls = members;
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -99,4 +114,6 @@ pub(crate) struct Shared {
     pub(crate) on_removed: Box<dyn Fn() + Send + Sync>,
     /// Tells whether a peer is known to be removed.
     pub(crate) is_removed: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    /// Tells who the members are.
+    pub(crate) roster: Box<dyn Fn() -> Roster + Send + Sync>,
 }
