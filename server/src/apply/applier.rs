@@ -118,7 +118,12 @@ impl Applier {
         let mut commits = Vec::new();
         match entry.payload {
             Payload::Blank => {}
-            Payload::Membership { encoded, .. } => tx.set_membership(encoded),
+            Payload::Membership {
+                encoded, removed, ..
+            } => {
+                tx.set_membership(encoded);
+                removed.iter().for_each(|id| self.forget(&mut tx, *id));
+            }
             Payload::Normal(frame) => {
                 let reader = FrameReader::open(frame).map_err(at(index))?;
                 let id = reader.id();
@@ -363,7 +368,19 @@ impl Applier {
         })
     }
 
+    /// A member was removed: its id is never used again.
+    fn forget(&self, tx: &mut WriteTransaction, id: u64) {
+        let key = cluster::row_key(id);
+        tx.delete_row(Table::Members, &key);
+        tx.put_row(Table::MembersRemoved, &key, &[]);
+        self.parts.cluster.remove(id);
+    }
+
     fn publish(&self, context: &mut EntryContext<'_>, attributes: MemberAttributes) -> Reply {
+        if self.parts.cluster.is_removed(attributes.member_id) {
+            // Proposed before the removal, applied behind it.
+            return Ok(Outcome::Done);
+        }
         let (key, value) = cluster::member_row(&attributes);
         context.tx.put_row(Table::Members, &key, &value);
         self.parts.cluster.publish(attributes);
@@ -426,6 +443,10 @@ impl quoin_raft::StateMachine for Applier {
             self.apply_entry(entry)?;
         }
         Ok(())
+    }
+
+    fn removed_members(&self) -> Vec<u64> {
+        self.parts.cluster.removed()
     }
 
     fn is_long(&self, entry: &Committed) -> bool {

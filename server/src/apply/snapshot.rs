@@ -143,6 +143,10 @@ pub(crate) fn reload_small_state(
     cluster
         .recover(members, version)
         .map_err(|e| row(Table::Members)(e.into()))?;
+    let removed = read.rows(Table::MembersRemoved).into_iter();
+    cluster
+        .recover_removed(removed.map(|(key, _value)| key))
+        .map_err(|e| row(Table::MembersRemoved)(e.into()))?;
     Ok(())
 }
 

@@ -5,7 +5,12 @@
 //! themselves, and the feature level of the cluster. Both change through
 //! apply only.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod reconfiguration;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -14,6 +19,8 @@ use quoin_proto::{
     etcdserverpb,
     quoinpb::{MemberAttributes, MemberRecord},
 };
+
+pub(crate) use reconfiguration::{Candidate, Reconfiguration, ReconfigurationError, Rules, View};
 
 /// Row of [`crate::backend::Table::Cluster`] that holds the feature level.
 pub(crate) const VERSION_ROW: &[u8] = b"clusterVersion";
@@ -28,6 +35,8 @@ pub(crate) struct Cluster {
 struct State {
     /// Attributes by member id.
     attributes: BTreeMap<u64, MemberAttributes>,
+    /// Ids of members that were removed.
+    removed: BTreeSet<u64>,
     /// "major.minor.patch", once a leader has decided it.
     version: Option<String>,
 }
@@ -55,6 +64,36 @@ impl Cluster {
         state.version = version.map(|text| String::from_utf8_lossy(&text).into_owned());
         *self.state.write() = state;
         Ok(())
+    }
+
+    /// Reads the stored ids of removed members back.
+    ///
+    /// # Errors
+    /// A key is no id.
+    pub(crate) fn recover_removed(
+        &self,
+        keys: impl Iterator<Item = Bytes>,
+    ) -> Result<(), std::array::TryFromSliceError> {
+        let ids = keys.map(|key| <[u8; 8]>::try_from(&key[..]).map(u64::from_be_bytes));
+        self.state.write().removed = ids.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Notes that a member is gone for good.
+    pub(crate) fn remove(&self, id: u64) {
+        let mut state = self.state.write();
+        state.attributes.remove(&id);
+        state.removed.insert(id);
+    }
+
+    /// The member was removed.
+    pub(crate) fn is_removed(&self, id: u64) -> bool {
+        self.state.read().removed.contains(&id)
+    }
+
+    /// All members that were removed, ascending.
+    pub(crate) fn removed(&self) -> Vec<u64> {
+        self.state.read().removed.iter().copied().collect()
     }
 
     /// Notes what a member says of itself.
@@ -115,8 +154,10 @@ pub(crate) fn member_row(attributes: &MemberAttributes) -> (Bytes, Bytes) {
         client_urls: attributes.client_urls.clone(),
         ..Default::default()
     };
-    (
-        attributes.member_id.to_be_bytes().to_vec().into(),
-        record.encode_to_vec().into(),
-    )
+    (row_key(attributes.member_id), record.encode_to_vec().into())
+}
+
+/// Key of a member's row, and of its row among those removed.
+pub(crate) fn row_key(id: u64) -> Bytes {
+    id.to_be_bytes().to_vec().into()
 }
