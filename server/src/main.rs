@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quoin_server::base::error_chain::error_chain;
-use quoin_server::bootstrap::{self, MemberEnd, Server};
+use quoin_server::bootstrap::{self, MemberEnd, Server, StartError};
 use quoin_server::config::{self, LoadError, Loaded, Notice, ServerConfig};
 use quoin_server::process::{self, Signals, TerminationSignal};
 use quoin_server::telemetry::logs;
@@ -120,8 +120,13 @@ async fn supervise(
         biased;
         // Nothing is promised before the start is complete.
         signal = signals.next() => return Ok(End::Signal(signal)),
-        started = bootstrap::start(config, metrics) => {
-            started.map_err(|error| error_chain(&error))?
+        started = bootstrap::start(config, metrics) => match started {
+            Ok(server) => server,
+            Err(StartError::Removed) => {
+                say_removed();
+                return Ok(End::Itself(MemberEnd::Removed));
+            }
+            Err(error) => return Err(error_chain(&error)),
         }
     };
     let end = tokio::select! {
@@ -141,7 +146,7 @@ async fn supervise(
             tracing::info!(signal = signal.as_str(), "received signal; shutting down");
         }
         End::Itself(MemberEnd::Removed) => {
-            tracing::warn!("this member was removed from the cluster; shutting down");
+            say_removed();
         }
         End::Itself(MemberEnd::Failed(_)) => {}
     }
@@ -155,6 +160,14 @@ async fn supervise(
         }
     }
     Ok(end)
+}
+
+/// Says that the cluster has removed this member, and what is left to do.
+/// Source: etcd 3.7.
+fn say_removed() {
+    let error = "the member has been permanently removed from the cluster";
+    tracing::warn!(error, "server error");
+    tracing::warn!("data-dir used by this member must be removed");
 }
 
 /// Becomes ready, says so, and stays; resolves with what made that fail.

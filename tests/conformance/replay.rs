@@ -18,14 +18,7 @@ const ACCEPTED: [(&str, &str, &str); 2] = [
 ];
 
 /// Calls that this version does not offer; it must say so.
-const NOT_OFFERED: [&str; 6] = [
-    "Cluster.MemberAdd",
-    "Cluster.MemberPromote",
-    "Cluster.MemberRemove",
-    "Cluster.MemberUpdate",
-    "Maintenance.Downgrade",
-    "Maintenance.Hash",
-];
+const NOT_OFFERED: [&str; 2] = ["Maintenance.Downgrade", "Maintenance.Hash"];
 
 fn action(difference: &Difference) -> String {
     serde_json::to_string(&difference.step.action).unwrap()

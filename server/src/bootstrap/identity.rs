@@ -1,9 +1,10 @@
 //! Who this member is.
 //!
-//! On first boot the ids are computed from the static initial cluster and
-//! written to `member/identity.json`, in one atomic step before anything else
-//! is created. From then on that file decides, whatever the flags say: as with
-//! etcd, `--initial-cluster` and its companions count on first boot only.
+//! On first boot the ids are computed from the static initial cluster, or told by
+//! the cluster that is joined, and written to `member/identity.json`, in one atomic
+//! step before anything else is created. From then on that file decides, whatever
+//! the flags say: as with etcd, `--initial-cluster` and its companions count on
+//! first boot only.
 
 use std::{
     fs, io,
@@ -13,7 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::ServerConfig;
+use super::join::{self, JoinError, Joined};
+use crate::config::{ClusterState, ServerConfig};
 
 /// Name of the file below the member directory.
 const FILE_NAME: &str = "identity.json";
@@ -25,7 +27,8 @@ const FORMAT: u32 = 1;
 pub(super) struct Identity {
     pub(super) cluster_id: u64,
     pub(super) member_id: u64,
-    /// The first membership, used by Raft on first boot only.
+    /// The first membership, used by Raft on first boot only. Empty for a member
+    /// that joined: it waits for the leader, however often it starts.
     pub(super) members: Vec<quoin_raft::Member>,
 }
 
@@ -35,6 +38,9 @@ struct Stored {
     format: u32,
     cluster_id: String,
     member_id: String,
+    /// It joined a running cluster. Absent in files of members that did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    joined: bool,
 }
 
 /// Why it is not known who this member is.
@@ -43,6 +49,9 @@ pub enum IdentityError {
     /// The initial cluster does not describe this member.
     #[error("{0}")]
     FirstBoot(String),
+    /// The cluster cannot be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -64,42 +73,82 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads the identity below `config.member_directory()`, or computes and
+    /// Reads the identity below `config.member_directory()`, or finds it out and
     /// stores it on first boot.
-    pub(super) fn open(config: &ServerConfig) -> Result<Self, IdentityError> {
+    pub(super) async fn open(config: &ServerConfig) -> Result<Self, IdentityError> {
         let path = config.member_directory().join(FILE_NAME);
-        let (members, cluster_id) = config.bootstrap_members();
-        let local_id = members.iter().find(|m| m.name == config.name).map(|m| m.id);
-        let members = members.into_iter().map(|member| quoin_raft::Member {
+        if let Some(identity) = read(&path)? {
+            return Ok(identity.with_members(config));
+        }
+        config
+            .check_first_boot()
+            .map_err(IdentityError::FirstBoot)?;
+        let ids = match config.initial_cluster_state {
+            ClusterState::New => found(config)?,
+            ClusterState::Existing => joined(config).await?,
+        };
+        write(&path, ids)?;
+        Ok(ids.with_members(config))
+    }
+}
+
+/// What the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ids {
+    cluster_id: u64,
+    member_id: u64,
+    joined: bool,
+}
+
+impl Ids {
+    fn with_members(self, config: &ServerConfig) -> Identity {
+        let first = if self.joined {
+            Vec::new()
+        } else {
+            config.bootstrap_members().0
+        };
+        let members = first.into_iter().map(|member| quoin_raft::Member {
             id: member.id,
             name: member.name,
             peer_urls: member.peer_urls,
             is_learner: false,
         });
-        let members = members.collect();
-        if let Some((cluster_id, member_id)) = read(&path)? {
-            return Ok(Self {
-                cluster_id,
-                member_id,
-                members,
-            });
+        Identity {
+            cluster_id: self.cluster_id,
+            member_id: self.member_id,
+            members: members.collect(),
         }
-        config
-            .check_first_boot()
-            .map_err(IdentityError::FirstBoot)?;
-        let member_id = local_id.ok_or_else(|| {
-            IdentityError::FirstBoot("the initial cluster does not name this member".to_owned())
-        })?;
-        write(&path, cluster_id, member_id)?;
-        Ok(Self {
-            cluster_id,
-            member_id,
-            members,
-        })
     }
 }
 
-fn read(path: &Path) -> Result<Option<(u64, u64)>, IdentityError> {
+/// The ids of a member of a new cluster.
+fn found(config: &ServerConfig) -> Result<Ids, IdentityError> {
+    let (members, cluster_id) = config.bootstrap_members();
+    let own = members.iter().find(|member| member.name == config.name);
+    let own = own.ok_or_else(|| {
+        IdentityError::FirstBoot("the initial cluster does not name this member".to_owned())
+    })?;
+    Ok(Ids {
+        cluster_id,
+        member_id: own.id,
+        joined: false,
+    })
+}
+
+/// The ids of a member of a running cluster.
+async fn joined(config: &ServerConfig) -> Result<Ids, IdentityError> {
+    let Joined {
+        cluster_id,
+        member_id,
+    } = join::join(config).await?;
+    Ok(Ids {
+        cluster_id,
+        member_id,
+        joined: true,
+    })
+}
+
+fn read(path: &Path) -> Result<Option<Ids>, IdentityError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -114,15 +163,20 @@ fn read(path: &Path) -> Result<Option<(u64, u64)>, IdentityError> {
         return Err(damaged(format!("format {} is not {FORMAT}", stored.format)));
     }
     let id = |hex: &str| u64::from_str_radix(hex, 16).map_err(|e| damaged(e.to_string()));
-    Ok(Some((id(&stored.cluster_id)?, id(&stored.member_id)?)))
+    Ok(Some(Ids {
+        cluster_id: id(&stored.cluster_id)?,
+        member_id: id(&stored.member_id)?,
+        joined: stored.joined,
+    }))
 }
 
 /// Writes aside, syncs, renames, syncs the directory.
-fn write(path: &Path, cluster_id: u64, member_id: u64) -> Result<(), IdentityError> {
+fn write(path: &Path, ids: Ids) -> Result<(), IdentityError> {
     let stored = Stored {
         format: FORMAT,
-        cluster_id: format!("{cluster_id:x}"),
-        member_id: format!("{member_id:x}"),
+        cluster_id: format!("{:x}", ids.cluster_id),
+        member_id: format!("{:x}", ids.member_id),
+        joined: ids.joined,
     };
     let aside: PathBuf = path.with_extension("tmp");
     let written = || -> io::Result<()> {
@@ -152,8 +206,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
         assert_eq!(read(&path).unwrap(), None);
-        write(&path, u64::MAX, 7).unwrap();
-        assert_eq!(read(&path).unwrap(), Some((u64::MAX, 7)));
+        for joined in [false, true] {
+            let ids = Ids {
+                cluster_id: u64::MAX,
+                member_id: 7,
+                joined,
+            };
+            write(&path, ids).unwrap();
+            assert_eq!(read(&path).unwrap(), Some(ids));
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text.contains("joined"), joined);
+        }
     }
 
     #[test]

@@ -7,10 +7,13 @@
 //! leader and a quorum.
 
 mod identity;
+mod join;
 mod leadership;
 mod metrics;
 mod probe;
 mod server;
+mod start_error;
 mod stores;
 
-pub use server::{MemberEnd, Server, StartError, start};
+pub use server::{MemberEnd, Server, start};
+pub use start_error::StartError;

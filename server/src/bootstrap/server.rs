@@ -1,7 +1,6 @@
 //! A running member.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -11,77 +10,28 @@ use quoin_raft::{LogStore, Node, Placement, ProposeError, ReadIndexError};
 use tokio::sync::watch;
 
 use super::{
-    identity::{Identity, IdentityError},
+    identity::Identity,
     leadership,
     probe::ServerProbe,
+    start_error::StartError,
     stores::{self, Stores},
 };
 use crate::{
-    apply::{Applier, CompactionWatch, Pace, Parts, SmallStateError, run_compactions},
+    apply::{Applier, CompactionWatch, Pace, Parts, run_compactions},
     base::{error_chain::error_chain, task_set::TaskSet},
+    cluster::Rules,
     config::{FeatureGate, Quota, ServerConfig},
     duties,
     listener::{self, Bound, BoundListeners, Options, Serving},
-    mvcc,
     ops::{self, Endpoints, HttpHandler},
     proposal::{Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry},
     service::{
-        Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, RequestLimits, Router, SlowLog,
-        WatchService,
+        Context, HeaderSource, LeaderCalls, LeaderLoss, LeaseIds, Reconfigurer, RequestLimits,
+        Router, SlowLog, WatchService,
     },
     telemetry::metrics::Metrics,
     watch::Hub,
 };
-
-/// Why a member could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It is not known who this member is.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// A listen address is taken or not ours.
-    #[error(transparent)]
-    Bind(#[from] listener::BindError),
-    /// A directory cannot be created.
-    #[error("cannot create {path}")]
-    Directory {
-        /// The directory.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The log or Raft cannot be opened.
-    #[error(transparent)]
-    Raft(#[from] quoin_raft::Error),
-    /// The backend cannot be opened.
-    #[error(transparent)]
-    Backend(#[from] crate::backend::Error),
-    /// The store cannot be rebuilt.
-    #[error(transparent)]
-    Store(#[from] mvcc::Error),
-    /// Leases, alarms or members cannot be rebuilt.
-    #[error(transparent)]
-    SmallState(#[from] SmallStateError),
-    /// The log was removed under a state that it had brought about: the votes
-    /// given and the entries acknowledged in it are gone.
-    #[error(
-        "{path} is empty, but the backend beside it holds a state; put the log back, or remove \
-         the whole data directory"
-    )]
-    LogMissing {
-        /// The directory of the log.
-        path: String,
-    },
-    /// A listener cannot be served.
-    #[error("cannot serve {url}")]
-    Serve {
-        /// The listen URL.
-        url: String,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// A running member. Dropping it without [`Server::shutdown`] stops nothing
 /// in order; the log makes that safe, as it does a crash.
@@ -117,7 +67,7 @@ pub enum MemberEnd {
 pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<Server, StartError> {
     let listeners = listener::bind_all(&config)?;
     create_directories(&config)?;
-    let identity = Identity::open(&config)?;
+    let identity = Identity::open(&config).await?;
     let raft_config = raft_config(&config, &identity);
     let log_store = LogStore::open(&raft_config)?;
     let stores = stores::open(
@@ -129,6 +79,9 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
     if log_store.is_new() && stores.backend.recovered().applied.is_some() {
         let path = config.wal_directory.display().to_string();
         return Err(StartError::LogMissing { path });
+    }
+    if stores.cluster.is_removed(identity.member_id) {
+        return Err(StartError::Removed);
     }
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
     let BoundListeners {
@@ -262,6 +215,15 @@ impl Plan {
             node.watch_leader(),
             context.proposer.clone(),
         );
+        self.leader_calls.open_membership(Reconfigurer::new(
+            node.clone(),
+            stores.cluster.clone(),
+            Rules {
+                is_strict: config.strict_reconfig_check,
+                learners_count_max: config.max_learners_count,
+            },
+            config.election_timeout,
+        ));
         let failure = spawn_duties(config, &context, &tasks);
         let watch = self.watch_service(config, &context, &tasks);
         let serving = Serving::new(Options::from_config(config));

@@ -11,7 +11,7 @@ use crate::{
     mvcc::Store,
 };
 
-use super::{identity::Identity, server::StartError};
+use super::{identity::Identity, start_error::StartError};
 
 /// Everything that is rebuilt from the backend.
 #[derive(Debug, Clone)]

@@ -151,7 +151,7 @@ impl Context {
     /// No leader answered in time.
     pub(crate) async fn ask_leader(&self, call: &LeaderCall) -> Result<Bytes, Status> {
         let deadline = Instant::now() + self.limits.timeout;
-        let payload = call.encode();
+        let mut payload = call.encode();
         loop {
             let attempt = self.node.request_leader(payload.clone());
             match tokio::time::timeout_at(deadline, attempt).await {
@@ -165,6 +165,7 @@ impl Context {
                 return Err(self.leader_call_failed());
             }
             tokio::time::sleep(LEADER_RETRY_PAUSE).await;
+            payload = call.repeated().encode();
         }
     }
 

@@ -1,10 +1,14 @@
-//! What members ask of the leader outside the log: lease renewal and the
-//! remaining time of a lease.
+//! What members ask of the leader outside the log: lease renewal, the remaining
+//! time of a lease, and changes of the membership.
 //!
-//! Only the leader runs expiry timers, so only it can answer. A call is one
-//! kind byte and a protobuf message; the reply is a protobuf message.
+//! Only the leader runs expiry timers, and only it can change the membership. A
+//! call is one kind byte and what the kind needs; of leases, call and reply are
+//! protobuf messages.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -22,6 +26,10 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
+use super::{
+    Reconfigurer,
+    reconfigure_call::{ReconfigureCall, encode_answer},
+};
 use crate::{
     lease::{Lessor, RenewError},
     proposal::{Proposer, ReadGate},
@@ -32,6 +40,8 @@ use crate::{
 const KEEP_ALIVE: u8 = 1;
 /// Kind byte of a question for the remaining time.
 const TIME_TO_LIVE: u8 = 2;
+/// Kind byte of a change of the membership.
+const RECONFIGURE: u8 = 3;
 
 /// Answered with this error, a caller should look for the leader again.
 pub(crate) const NOT_PRIMARY: &str = "not a primary lessor";
@@ -43,6 +53,8 @@ pub(crate) enum LeaderCall {
     KeepAlive(LeaseKeepAliveRequest),
     /// Ask for the remaining time of a lease.
     TimeToLive(LeaseTimeToLiveRequest),
+    /// Change the membership.
+    Reconfigure(ReconfigureCall),
 }
 
 impl LeaderCall {
@@ -58,8 +70,21 @@ impl LeaderCall {
                 buffer.put_u8(TIME_TO_LIVE);
                 request.encode_raw(&mut buffer);
             }
+            Self::Reconfigure(call) => {
+                buffer.put_u8(RECONFIGURE);
+                call.encode(&mut buffer);
+            }
         }
         buffer.freeze()
+    }
+
+    /// The same call, made again after its answer was lost.
+    pub(crate) fn repeated(&self) -> Self {
+        let mut call = self.clone();
+        if let Self::Reconfigure(call) = &mut call {
+            call.is_repeated = true;
+        }
+        call
     }
 
     fn decode(mut payload: Bytes) -> Result<Self, String> {
@@ -76,6 +101,7 @@ impl LeaderCall {
             Some(&TIME_TO_LIVE) => LeaseTimeToLiveRequest::decode(payload)
                 .map(Self::TimeToLive)
                 .map_err(malformed),
+            Some(&RECONFIGURE) => ReconfigureCall::decode(payload).map(Self::Reconfigure),
             other => Err(format!("call to the leader is of unknown kind {other:?}")),
         }
     }
@@ -85,7 +111,8 @@ impl LeaderCall {
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderCalls {
     lessor: Lessor,
-    leading: Arc<std::sync::OnceLock<Leading>>,
+    leading: Arc<OnceLock<Leading>>,
+    reconfigurer: Arc<OnceLock<Reconfigurer>>,
     runtime: Handle,
     metrics: Arc<Metrics>,
 }
@@ -125,6 +152,7 @@ impl LeaderCalls {
         Self {
             lessor,
             leading: Arc::default(),
+            reconfigurer: Arc::default(),
             runtime,
             metrics,
         }
@@ -143,6 +171,12 @@ impl LeaderCalls {
             leadership,
             proposer,
         });
+    }
+
+    /// Supplies what changes the membership; such calls before this are refused.
+    pub(crate) fn open_membership(&self, reconfigurer: Reconfigurer) {
+        // As above.
+        let _ = self.reconfigurer.set(reconfigurer);
     }
 
     async fn answer(&self, payload: Bytes) -> Result<Bytes, String> {
@@ -166,6 +200,10 @@ impl LeaderCalls {
                 response.encode_to_vec().into()
             }
             LeaderCall::TimeToLive(request) => self.time_to_live(&request)?.encode_to_vec().into(),
+            LeaderCall::Reconfigure(call) => {
+                let reconfigurer = self.reconfigurer.get().ok_or(NOT_PRIMARY)?;
+                encode_answer(reconfigurer.reconfigure(call).await?)
+            }
         })
     }
 

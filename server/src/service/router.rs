@@ -3,8 +3,8 @@
 //! Paths are matched by hand: there are nine services, and a request must not
 //! pay for a general router. The frequent unary calls go straight to their
 //! method, the others through the generated services. The checks run in etcd's
-//! order: client API version, then whether a leader is known where the client
-//! insists on one.
+//! order: whether a learner serves the call, client API version, then whether a
+//! leader is known where the client insists on one.
 
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use prost::Message;
-use quoin_proto::etcdserverpb::WatchRequest;
+use quoin_proto::etcdserverpb::{RangeRequest, WatchRequest};
 use quoin_proto::server::{
     etcdserverpb::{
         cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
@@ -40,6 +40,15 @@ const NOT_OFFERED: [&str; 3] = [
     "etcdserverpb.Auth",
     "v3lockpb.Lock",
     "v3electionpb.Election",
+];
+
+/// Calls that a learner serves, of Range only serializable ones. Source: etcd 3.7.
+const LEARNER_SERVES: [&str; 5] = [
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.Maintenance/Snapshot",
+    "/etcdserverpb.Maintenance/Status",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
 ];
 
 /// The reply of a generated service.
@@ -126,11 +135,14 @@ impl Services {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        self.check(request.headers())?;
+        self.check(request.uri().path(), request.headers())?;
         let kv = &self.kv_calls;
         match request.uri().path() {
             "/etcdserverpb.KV/Range" => {
-                let message = self.receive(request).await?;
+                let message: RangeRequest = self.receive(request).await?;
+                if !message.serializable && self.context.node.is_learner() {
+                    return Err(status::not_supported_for_learner());
+                }
                 Ok(unary::range_reply(kv.range(message).await?))
             }
             "/etcdserverpb.KV/Put" => self.unary(request, |message| kv.put(message)).await,
@@ -216,7 +228,10 @@ impl Services {
         })
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Status> {
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+        if self.context.node.is_learner() && !LEARNER_SERVES.contains(&path) {
+            return Err(status::not_supported_for_learner());
+        }
         let version = headers.get("client-api-version");
         if version.is_some_and(|text| std::str::from_utf8(text.as_bytes()).is_err()) {
             return Err(status::invalid_client_api_version());

@@ -9,6 +9,7 @@
 use tonic::{Code, Status};
 
 use crate::{
+    cluster::ReconfigurationError,
     mvcc,
     proposal::{ApplyError, Outcome, ProposalError, ReadError},
 };
@@ -80,6 +81,28 @@ statuses! {
     /// Leadership did not move in time.
     leader_transfer_timed_out =
         Unknown "etcdserver: request timed out, leader transfer took too long";
+    /// Too few voters have started. etcd answers `Unknown` here.
+    not_enough_started =
+        Unknown "etcdserver: re-configuration failed due to not enough started members";
+    /// Too few voters answer for a change of the membership.
+    unhealthy_cluster = Unavailable "etcdserver: unhealthy cluster";
+    /// Another member uses one of the peer URLs.
+    peer_url_exists = FailedPrecondition "etcdserver: Peer URLs already exists";
+    /// Another member has this id.
+    member_exists = FailedPrecondition "etcdserver: member ID already exist";
+    /// There is no such member.
+    member_not_found = NotFound "etcdserver: member not found";
+    /// `--max-learners` is reached.
+    too_many_learners = FailedPrecondition "etcdserver: too many learner members in cluster";
+    /// The member to be promoted is a voter.
+    member_not_learner = FailedPrecondition "etcdserver: can only promote a learner member";
+    /// The learner to be promoted is too far behind.
+    learner_not_ready = FailedPrecondition
+        "etcdserver: can only promote a learner member which is in sync with leader";
+    /// Peer URLs that are none.
+    member_urls_invalid = InvalidArgument "etcdserver: given member URLs are invalid";
+    /// A learner serves few calls.
+    not_supported_for_learner = FailedPrecondition "etcdserver: rpc not supported for learner";
     /// RangeStream answers in key order only.
     range_stream_sort = Unimplemented "RangeStream does not support custom sort orders";
     /// RangeStream takes no revision filters.
@@ -164,6 +187,26 @@ pub(crate) fn proposal(error: &ProposalError) -> Status {
         } => timed_out(),
         ProposalError::Stopped => stopped(),
     }
+}
+
+/// The membership was not changed.
+pub(crate) fn reconfiguration(error: ReconfigurationError) -> Status {
+    match error {
+        ReconfigurationError::NotEnoughStarted => not_enough_started(),
+        ReconfigurationError::Unhealthy => unhealthy_cluster(),
+        ReconfigurationError::UrlInUse => peer_url_exists(),
+        ReconfigurationError::NotFound => member_not_found(),
+        ReconfigurationError::TooManyLearners => too_many_learners(),
+        ReconfigurationError::NotLearner => member_not_learner(),
+        ReconfigurationError::LearnerNotReady => learner_not_ready(),
+        ReconfigurationError::IdInUse => member_exists(),
+    }
+}
+
+/// The leader answered another member with bytes that say nothing: a bug, or
+/// another version.
+pub(crate) fn malformed_answer(reason: String) -> Status {
+    Status::internal(format!("quoin: {reason}"))
 }
 
 /// A read could not be made linearizable.

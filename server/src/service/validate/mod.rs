@@ -14,7 +14,7 @@ use quoin_proto::etcdserverpb::{
 use tonic::Status;
 
 use super::status;
-use crate::base::key_range::KeyRange;
+use crate::{base::key_range::KeyRange, config::Url};
 
 /// Checks a Range request.
 ///
@@ -31,6 +31,21 @@ pub(crate) fn range(request: &RangeRequest) -> Result<(), Status> {
     } else {
         Err(status::invalid_sort_option())
     }
+}
+
+/// Checks the peer URLs of a new member; gives them sorted, as its id needs them.
+///
+/// # Errors
+/// There is none, or one is no URL of a peer.
+pub(crate) fn peer_urls(urls: &[String]) -> Result<Vec<String>, Status> {
+    let parsed: Result<Vec<Url>, _> = urls.iter().map(|url| Url::parse(url)).collect();
+    let parsed = parsed.map_err(|_error| status::member_urls_invalid())?;
+    if parsed.is_empty() {
+        return Err(status::member_urls_invalid());
+    }
+    let mut texts: Vec<String> = parsed.iter().map(|url| url.as_str().to_owned()).collect();
+    texts.sort_unstable();
+    Ok(texts)
 }
 
 /// Checks what RangeStream cannot do on top of [`range`].
