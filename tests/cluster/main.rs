@@ -9,6 +9,7 @@ mod corruption;
 mod crash;
 mod diagnostics;
 mod leaks;
+mod membership;
 mod metrics;
 mod quorum;
 mod replication;

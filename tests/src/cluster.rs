@@ -86,6 +86,16 @@ pub struct Member {
     pub log: PathBuf,
     /// The running process.
     pub process: Option<Process>,
+    /// Of one that joins a running cluster: its `--initial-cluster`.
+    pub joins: Option<String>,
+}
+
+impl Member {
+    /// Where its peers dial it.
+    #[must_use]
+    pub fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
+    }
 }
 
 /// Members started together. Dropping it kills all of them.
@@ -118,26 +128,38 @@ impl Cluster {
         let binary = options.binary.map_or_else(binaries::quoin, Ok)?;
         let folder = tempfile::Builder::new().prefix("quoin-").tempdir();
         let folder = folder.map_err(Error::io("temporary folder"))?;
-        let mut members = Vec::new();
-        for position in 0..options.members_count {
-            let name = format!("m{position}");
-            members.push(Member {
-                client_port: ports::free()?,
-                peer_port: ports::free()?,
-                data: folder.path().join(&name),
-                log: folder.path().join(format!("{name}.log")),
-                process: None,
-                name,
-            });
-        }
         let (flags, environment) = (options.flags, options.environment);
-        Ok(Self {
-            members,
+        let mut cluster = Self {
+            members: Vec::new(),
             binary,
             flags,
             environment,
             folder: Some(folder),
-        })
+        };
+        for _ in 0..options.members_count {
+            cluster.prepare_member()?;
+        }
+        Ok(cluster)
+    }
+
+    /// Chooses addresses and a folder for one more member; returns its position.
+    ///
+    /// # Errors
+    /// No port can be had.
+    pub(crate) fn prepare_member(&mut self) -> Result<usize> {
+        let position = self.members.len();
+        let name = format!("m{position}");
+        let folder = self.folder.as_ref().map_or(Path::new(""), TempDir::path);
+        self.members.push(Member {
+            client_port: ports::free()?,
+            peer_port: ports::free()?,
+            data: folder.join(&name),
+            log: folder.join(format!("{name}.log")),
+            process: None,
+            joins: None,
+            name,
+        });
+        Ok(position)
     }
 
     /// Starts every member that does not run.
@@ -238,6 +260,16 @@ impl Cluster {
     pub fn urls(&self) -> Vec<String> {
         (0..self.members.len())
             .map(|position| self.url(position))
+            .collect()
+    }
+
+    /// Positions of the members that run.
+    #[must_use]
+    pub fn running(&self) -> Vec<usize> {
+        let running = self.members.iter().enumerate();
+        running
+            .filter(|(_, member)| member.process.is_some())
+            .map(|(position, _)| position)
             .collect()
     }
 
@@ -377,12 +409,14 @@ impl Cluster {
             return Vec::new();
         };
         let client = format!("http://127.0.0.1:{}", member.client_port);
-        let peer = format!("http://127.0.0.1:{}", member.peer_port);
-        let peers = self
-            .members
-            .iter()
-            .map(|other| format!("{}=http://127.0.0.1:{}", other.name, other.peer_port));
-        let peers = peers.collect::<Vec<_>>().join(",");
+        let peer = member.peer_url();
+        let first = self.members.iter().filter(|other| other.joins.is_none());
+        let first = first.map(|other| format!("{}={}", other.name, other.peer_url()));
+        let peers = match &member.joins {
+            Some(peers) => peers.clone(),
+            None => first.collect::<Vec<_>>().join(","),
+        };
+        let state = member.joins.as_ref().map_or("new", |_| "existing");
         let mut arguments: Vec<OsString> = vec![
             format!("--name={}", member.name).into(),
             format!("--data-dir={}", member.data.display()).into(),
@@ -391,12 +425,13 @@ impl Cluster {
             format!("--listen-peer-urls={peer}").into(),
             format!("--initial-advertise-peer-urls={peer}").into(),
             format!("--initial-cluster={peers}").into(),
+            format!("--initial-cluster-state={state}").into(),
         ];
         arguments.extend(self.flags.iter().map(OsString::from));
         arguments
     }
 
-    fn member_mut(&mut self, position: usize) -> Result<&mut Member> {
+    pub(crate) fn member_mut(&mut self, position: usize) -> Result<&mut Member> {
         let member = self.members.get_mut(position);
         member.ok_or_else(|| Error::malformed("cluster", "no such member"))
     }

@@ -15,6 +15,7 @@ pub mod golden;
 pub mod history;
 pub mod http;
 pub mod interop;
+pub mod members;
 pub mod ports;
 pub mod process;
 pub mod wait;

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -33,6 +33,8 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(3);
 pub struct Load {
     /// Everything sent and acknowledged.
     pub history: Arc<History>,
+    /// Connections to the members that are written to.
+    channels: Channels,
     stop: Arc<AtomicBool>,
     writers: JoinSet<()>,
 }
@@ -43,20 +45,33 @@ impl Load {
     /// # Errors
     /// A URL is not one.
     pub fn start(urls: &[String]) -> Result<Self> {
-        let channels = urls.iter().map(|url| cluster::channel(url));
-        let channels = channels.collect::<Result<Vec<_>>>()?;
+        let channels = Arc::new(RwLock::new(connect(urls)?));
         let history = Arc::new(History::default());
         let stop = Arc::new(AtomicBool::new(false));
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS_COUNT {
-            let (channels, history, stop) = (channels.clone(), history.clone(), stop.clone());
-            writers.spawn(write(writer, channels, history, stop));
+            let (history, stop) = (history.clone(), stop.clone());
+            writers.spawn(write(writer, Arc::clone(&channels), history, stop));
         }
         Ok(Self {
             history,
+            channels,
             stop,
             writers,
         })
+    }
+
+    /// Writes to the members at `urls` from now on.
+    ///
+    /// # Errors
+    /// A URL is not one.
+    pub fn follow(&self, urls: &[String]) -> Result<()> {
+        let channels = connect(urls)?;
+        *self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = channels;
+        Ok(())
     }
 
     /// Waits until `count` more writes were acknowledged.
@@ -81,18 +96,23 @@ impl Load {
     }
 }
 
-async fn write(
-    writer: usize,
-    channels: Vec<Channel>,
-    history: Arc<History>,
-    stop: Arc<AtomicBool>,
-) {
+type Channels = Arc<RwLock<Vec<Channel>>>;
+
+fn connect(urls: &[String]) -> Result<Vec<Channel>> {
+    urls.iter().map(|url| cluster::channel(url)).collect()
+}
+
+async fn write(writer: usize, channels: Channels, history: Arc<History>, stop: Arc<AtomicBool>) {
     let mut member = writer;
     for number in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let Some(channel) = channels.get(member % channels.len()) else {
+        let channel = {
+            let channels = channels.read().unwrap_or_else(PoisonError::into_inner);
+            channels.get(member % channels.len().max(1)).cloned()
+        };
+        let Some(channel) = channel else {
             return;
         };
         let (key, value) = (
@@ -105,7 +125,7 @@ async fn write(
             value: value.into(),
             ..<_>::default()
         };
-        let mut client = KvClient::new(channel.clone());
+        let mut client = KvClient::new(channel);
         if let Ok(Ok(_)) = timeout(WRITE_DEADLINE, client.put(put)).await {
             history.acknowledged(&key);
         } else {
