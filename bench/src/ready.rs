@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use quoin_proto::etcdserverpb::RangeRequest;
+use prost::Message;
+use quoin_proto::etcdserverpb::{RangeRequest, RangeResponse};
 use quoin_tests::cluster::{Cluster, Options};
 
 use crate::{
@@ -58,29 +59,71 @@ pub async fn start(binary: &Path) -> Result<Start> {
 /// # Errors
 /// It does not start or does not answer in time.
 pub async fn answered(address: SocketAddr, start: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    until(address, start, async || ask(address, false).await.ok()).await
+}
+
+/// How long it takes from before `start` until the member at `address` itself
+/// holds `revision`: a serializable read says so.
+///
+/// # Errors
+/// It does not start or does not catch up in time.
+pub async fn caught_up(
+    address: SocketAddr,
+    revision: i64,
+    start: impl FnOnce() -> Result<()>,
+) -> Result<Duration> {
+    let holds = async || {
+        let held = ask(address, true).await.ok()?;
+        (held >= revision).then_some(held)
+    };
+    until(address, start, holds).await
+}
+
+/// The newest revision, by a linearizable read of the member at `address`.
+///
+/// # Errors
+/// It does not answer.
+pub async fn revision(address: SocketAddr) -> Result<i64> {
+    let asked = ask(address, false).await;
+    asked.map_err(|failure| failed(address, failure.to_string()))
+}
+
+/// The time from before `start` until `look` sees what it looks for.
+async fn until(
+    address: SocketAddr,
+    start: impl FnOnce() -> Result<()>,
+    mut look: impl AsyncFnMut() -> Option<i64>,
+) -> Result<Duration> {
     let started = Instant::now();
     start()?;
-    loop {
-        match ask(address).await {
-            Ok(()) => return Ok(started.elapsed()),
-            Err(failure) if started.elapsed() > START_MAX => {
-                return Err(Error::Load {
-                    what: format!("start of the member at {address}"),
-                    problem: failure.to_string(),
-                });
-            }
-            Err(_) => tokio::time::sleep(LOOK).await,
+    while look().await.is_none() {
+        if started.elapsed() > START_MAX {
+            return Err(failed(address, format!("not within {START_MAX:?}")));
         }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(started.elapsed())
+}
+
+fn failed(address: SocketAddr, problem: String) -> Error {
+    Error::Load {
+        what: format!("start of the member at {address}"),
+        problem,
     }
 }
 
-async fn ask(address: SocketAddr) -> std::result::Result<(), Failure> {
+/// The revision that the member at `address` answers with.
+async fn ask(address: SocketAddr, serializable: bool) -> std::result::Result<i64, Failure> {
     let request = RangeRequest {
         key: "ready".into(),
         count_only: true,
+        serializable,
         ..RangeRequest::default()
     };
     let frame = Frames::default().frame(&request);
     let mut connection = Connection::open(address).await?;
-    connection.unary(Call::Range, frame).await.map(|_| ())
+    let reply = connection.unary(Call::Range, frame).await?;
+    let reply = RangeResponse::decode(reply);
+    let reply = reply.map_err(|error| Failure::Transport(error.to_string()))?;
+    Ok(reply.header.map_or(0, |header| header.revision))
 }

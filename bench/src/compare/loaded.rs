@@ -6,11 +6,16 @@
 //! that the keys make it write, sooner or later. Then all but one start again,
 //! and once they have a leader the last one starts: its time is that of
 //! reading its data, without an election.
+//!
+//! Last a member is added and started on an empty directory: its time is that of
+//! getting the data from the others.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
+
+use quoin_tests::cluster::Cluster;
 
 use crate::{
     Result,
@@ -64,7 +69,27 @@ pub async fn run(
     sample.set(Metric::Device, device.and_then(per_operation));
     let restart = restart(deployment).await?;
     sample.set(Metric::Restart, Some(restart.as_secs_f64() * 1e3));
+    match join(deployment).await {
+        Ok(join) => sample.set(Metric::Join, Some(join.as_secs_f64() * 1e3)),
+        Err(error) => note(&format!("    no member joined: {error}")),
+    }
     Ok(sample)
+}
+
+/// Adds a member and returns how long it took from the start of its process until
+/// it answered a serializable read at the revision that the leader had before.
+async fn join(deployment: &mut Deployment) -> Result<Duration> {
+    let cluster = &mut deployment.cluster;
+    let leader = cluster.wait_leader().await?;
+    let position = cluster.add_member(leader, false).await?;
+    let revision = ready::revision(address(cluster, leader)?).await?;
+    let address = address(cluster, position)?;
+    ready::caught_up(address, revision, || Ok(cluster.start_member(position)?)).await
+}
+
+fn address(cluster: &Cluster, position: usize) -> Result<SocketAddr> {
+    let port = cluster.member(position)?.client_port;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// Starts all members, the last one when the others serve, and returns how
@@ -79,7 +104,6 @@ async fn restart(deployment: &mut Deployment) -> Result<Duration> {
         cluster.wait_ready().await?;
         cluster.wait_leader().await?;
     }
-    let port = cluster.member(last)?.client_port;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let address = address(cluster, last)?;
     ready::answered(address, || Ok(cluster.start_member(last)?)).await
 }

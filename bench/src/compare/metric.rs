@@ -37,11 +37,13 @@ pub enum Metric {
     Written,
     /// From the start of a member on its data to its first linearizable read.
     Restart,
+    /// From the start of a new member on an empty directory until it has all data.
+    Join,
 }
 
 impl Metric {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Throughput,
         Self::Rows,
         Self::P50,
@@ -59,6 +61,7 @@ impl Metric {
         Self::Device,
         Self::Written,
         Self::Restart,
+        Self::Join,
     ];
 
     /// Its name without its unit, for ratios.
@@ -89,6 +92,7 @@ impl Metric {
             Self::Device => "written to the device per operation, bytes",
             Self::Written => "pages dirtied per operation, all members, bytes",
             Self::Restart => "restart of a member until ready, ms",
+            Self::Join => "join of a new member until it has the data, ms",
         }
     }
 }

@@ -81,7 +81,8 @@ fn summary(system: &System, work: &Work, sample: &Result<Sample, String>) -> Str
             let restart = sample.value(Metric::Restart);
             let restart = restart.map_or_else(String::new, |restart| {
                 let memory = value(Metric::ResidentLeader);
-                format!("leader {memory:.0} MiB, restart {restart:.0} ms, ")
+                let join = value(Metric::Join);
+                format!("leader {memory:.0} MiB, restart {restart:.0} ms, join {join:.0} ms, ")
             });
             format!(
                 "{name}: {}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, server {:.1} us/op, \

@@ -109,7 +109,7 @@ fn measured(outcome: &Outcome, metric: Metric) -> Option<f64> {
             });
             (!servers.is_empty()).then(|| written.sum::<f64>() / operations)
         }
-        Metric::Restart => None,
+        Metric::Restart | Metric::Join => None,
     }
 }
 

@@ -29,13 +29,6 @@ pub enum Evidence {
         /// The figure.
         metric: Metric,
     },
-    /// Nothing to measure.
-    Absent {
-        /// What was to be measured.
-        what: &'static str,
-        /// Why it is not.
-        reason: &'static str,
-    },
 }
 
 /// One target.
@@ -56,17 +49,12 @@ pub enum Verdict {
     Missed,
     /// This run says nothing about it.
     Unmeasured,
-    /// It cannot be measured yet.
-    Absent(&'static str),
 }
 
 impl Target {
     /// Judges the ratio that was measured, if it was.
     #[must_use]
     pub fn judge(&self, ratio: Option<Spread>) -> Verdict {
-        if let Evidence::Absent { reason, .. } = self.evidence {
-            return Verdict::Absent(reason);
-        }
         let Some(Spread { median, .. }) = ratio else {
             return Verdict::Unmeasured;
         };
@@ -96,11 +84,7 @@ pub const TARGETS: [Target; 19] = [
     ratio("lease", Metric::Throughput, Bound::AtLeast(3.0)),
     ratio("loaded", Metric::ResidentLeader, Bound::AtMost(0.5)),
     ratio("loaded", Metric::Restart, Bound::AtMost(0.33)),
-    absent(
-        "join of a new member by snapshot",
-        "not offered yet: a running cluster takes no new member",
-        Bound::AtMost(0.5),
-    ),
+    ratio("loaded", Metric::Join, Bound::AtMost(0.5)),
     ratio("loaded", Metric::Device, Bound::AtMost(0.6)),
     Target {
         evidence: Evidence::Growth {
@@ -113,13 +97,6 @@ pub const TARGETS: [Target; 19] = [
 const fn ratio(work: &'static str, metric: Metric, bound: Bound) -> Target {
     Target {
         evidence: Evidence::Ratio { work, metric },
-        bound,
-    }
-}
-
-const fn absent(what: &'static str, reason: &'static str, bound: Bound) -> Target {
-    Target {
-        evidence: Evidence::Absent { what, reason },
         bound,
     }
 }
@@ -149,7 +126,5 @@ mod tests {
         assert_eq!((least(0.3), least(0.4)), (Verdict::Met, Verdict::Missed));
         let target = ratio("lease", Metric::P99, Bound::AtMost(1.0));
         assert_eq!(target.judge(None), Verdict::Unmeasured);
-        let target = absent("join", "later", Bound::AtMost(1.0));
-        assert_eq!(target.judge(None), Verdict::Absent("later"));
     }
 }

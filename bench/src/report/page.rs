@@ -68,6 +68,7 @@ mod tests {
         let samples = stage.works.iter().map(|work| {
             let mut sample = sample(Duration::from_millis(millis), 3);
             sample.set(Metric::Restart, Some(millis as f64));
+            sample.set(Metric::Join, Some(2.0 * millis as f64));
             (work.name.clone(), Ok(sample))
         });
         Round {
@@ -121,9 +122,9 @@ mod tests {
             throughput.ends_with("| 1.000 (1.000-1.000) | **MISSED** |"),
             "{throughput}"
         );
-        assert!(row("| join of a new member").contains("not offered yet"));
         assert!(row("| 10000 |").contains("| 1.00 (1.00-1.00) |"));
         assert!(row("| restart of a member").contains("| 10.0 (10.0-10.0) |"));
+        assert!(row("| join of a new member").contains("| 20.0 (20.0-20.0) |"));
         let names: Vec<_> = plots(&session(|plan| plan))
             .into_iter()
             .map(|(name, _)| name)

@@ -45,7 +45,6 @@ fn names(session: &Session, target: &Target) -> (String, &'static str) {
             (planned.unwrap_or_else(|| work.to_owned()), metric.name())
         }
         Evidence::Growth { metric } => (GROWTH.to_owned(), metric.name()),
-        Evidence::Absent { what, .. } => (what.to_owned(), ""),
     }
 }
 
@@ -56,7 +55,6 @@ fn measured(session: &Session, target: &Target) -> Option<Spread> {
             Series::of(session, work).ratio(metric)
         }
         Evidence::Growth { metric } => session.growth.as_ref()?.ratio(metric),
-        Evidence::Absent { .. } => None,
     }
 }
 
@@ -72,6 +70,5 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Met => "met",
         Verdict::Missed => "**MISSED**",
         Verdict::Unmeasured => "not measured",
-        Verdict::Absent(reason) => reason,
     }
 }
