@@ -96,13 +96,15 @@ async fn until(
 ) -> Result<Duration> {
     let started = Instant::now();
     start()?;
-    while look().await.is_none() {
-        if started.elapsed() > START_MAX {
-            return Err(failed(address, format!("not within {START_MAX:?}")));
+    let seen = async {
+        while look().await.is_none() {
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(started.elapsed())
+        started.elapsed()
+    };
+    // A member that accepts connections and never answers must not hold up the rest.
+    let seen = tokio::time::timeout(START_MAX, seen).await;
+    seen.map_err(|_elapsed| failed(address, format!("no answer within {START_MAX:?}")))
 }
 
 fn failed(address: SocketAddr, problem: String) -> Error {
