@@ -19,6 +19,7 @@ use bytes::Bytes;
 use crate::base::revision::Revision;
 
 use super::Error;
+use super::index_key::IndexKey;
 use super::store::{NEVER_COMPACTED, Shared};
 use super::tree_index::CHUNK_KEYS;
 
@@ -54,7 +55,7 @@ pub(super) struct Compactor {
 struct Active {
     compact_revision: i64,
     /// Last key looked at.
-    cursor: Option<Box<[u8]>>,
+    cursor: Option<IndexKey>,
 }
 
 /// Does one bounded piece.

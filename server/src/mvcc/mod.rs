@@ -14,6 +14,7 @@ mod key_info;
 pub mod record;
 
 mod generation;
+mod index_key;
 mod key_index;
 mod tree_index;
 

@@ -17,12 +17,13 @@ use parking_lot::RwLock;
 use crate::base::{key_range::KeyRange, revision::Revision};
 
 use super::generation::Change;
+use super::index_key::IndexKey;
 use super::key_index::{Histories, KeyIndex};
 
 /// All keys in order.
 #[derive(Debug, Default)]
 pub(super) struct TreeIndex {
-    keys: BTreeMap<Box<[u8]>, KeyIndex>,
+    keys: BTreeMap<IndexKey, KeyIndex>,
     histories: Histories,
     /// Keys whose newest change is a put.
     alive_count: usize,
@@ -127,11 +128,11 @@ impl TreeIndex {
         compact_revision: i64,
         keys_max: usize,
         dead: &mut Vec<Revision>,
-    ) -> Option<Box<[u8]>> {
+    ) -> Option<IndexKey> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let mut looked_at = 0;
         let mut last = None;
-        let mut gone: Vec<Box<[u8]>> = Vec::new();
+        let mut gone: Vec<IndexKey> = Vec::new();
         for (key, entry) in self.keys.range_mut::<[u8], _>((from, Bound::Unbounded)) {
             if !entry.compact(compact_revision, &mut self.histories, dead) {
                 gone.push(key.clone());
@@ -143,7 +144,7 @@ impl TreeIndex {
             }
         }
         for key in gone {
-            self.keys.remove(&key);
+            self.keys.remove(&*key);
         }
         last
     }
