@@ -22,10 +22,13 @@ use super::{
     unary::{framed, succeeded, trailers},
 };
 
-/// The messages of a reply, encoded and framed, and then its status.
+/// Messages, encoded and framed, that are still to come.
+type Framed = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+/// The messages of a reply, and then its status.
 pub(crate) struct Messages {
     /// `None` once the status is sent.
-    left: Option<Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>>,
+    left: Option<Framed>,
 }
 
 /// A reply of as many messages as there will be.
