@@ -78,7 +78,7 @@ pub async fn run(
 
 /// Adds a member and returns how long it took from the start of its process until
 /// it answered a serializable read at the revision that the leader had before.
-async fn join(deployment: &mut Deployment) -> Result<Duration> {
+pub(super) async fn join(deployment: &mut Deployment) -> Result<Duration> {
     let cluster = &mut deployment.cluster;
     let leader = cluster.wait_leader().await?;
     let position = cluster.add_member(leader, false).await?;
@@ -94,7 +94,7 @@ fn address(cluster: &Cluster, position: usize) -> Result<SocketAddr> {
 
 /// Starts all members, the last one when the others serve, and returns how
 /// long it took from the start of its process to its first linearizable read.
-async fn restart(deployment: &mut Deployment) -> Result<Duration> {
+pub(super) async fn restart(deployment: &mut Deployment) -> Result<Duration> {
     let cluster = &mut deployment.cluster;
     let last = cluster.members_count().saturating_sub(1);
     for position in 0..last {

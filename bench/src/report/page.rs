@@ -142,11 +142,17 @@ mod tests {
             folder_bytes: 2_000_000_000,
             empty: sample.clone(),
             fill: sample.clone(),
-            full: sample,
+            full: sample.clone(),
+            compacting: sample.clone(),
+            reads: [sample.clone(), sample],
+            restart: Duration::from_secs(3),
+            restarted_bytes: 700,
+            join: None,
         });
         let page = render(&session);
         assert!(page.contains("| >= 0.8 | 1.000 (1.000-1.000) | met |"));
-        assert!(page.contains("2.0 GB"));
+        assert!(page.contains("2.0 GB") && page.contains("100 bytes for each key"));
+        assert!(page.contains("answers: 3.00 s") && page.contains("after -."));
     }
 
     #[test]
