@@ -331,7 +331,8 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(election.saturating_mul(2)),
-        backoff: "20ms 50ms 100ms 200ms 400ms".into(),
+        // The last one is what a member that comes up may have to wait.
+        backoff: "20ms 50ms 100ms 150ms".into(),
         ..Default::default()
     };
     settings

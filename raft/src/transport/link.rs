@@ -445,5 +445,6 @@ const WRITE_FRAMES_MAX: usize = 128;
 const PENDING_MAX: usize = 16 << 10;
 /// First wait after a failed connect.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// Longest wait between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// Longest wait between two attempts: below the longest pause of replication, so
+/// that each of its attempts dials, and a member that comes up is found by the next.
+const BACKOFF_MAX: Duration = Duration::from_millis(100);
