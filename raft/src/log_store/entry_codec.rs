@@ -271,7 +271,7 @@ fn put_membership(out: &mut BytesMut, membership: &Membership) {
         out.put_u8(u8::from(node.is_learner));
         put_text(out, &node.name);
         out.put_u16_le(u16::try_from(node.peer_urls.len()).unwrap_or(u16::MAX));
-        for url in node.peer_urls.iter() {
+        for url in node.peer_urls.iter().take(usize::from(u16::MAX)) {
             put_text(out, url);
         }
     }

@@ -139,6 +139,17 @@ impl Cluster for ClusterService {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         let MemberUpdateRequest { id, peer_urls } = request.into_inner();
+        // etcd leaves this check to its clients; others could make a member one
+        // that nobody can dial. That it is unknown comes first, as with etcd.
+        let peer_urls = validate::peer_urls(&peer_urls).map_err(|invalid| {
+            let members = self.context.members();
+            let is_known = members.iter().any(|member| member.id == id);
+            if is_known {
+                invalid
+            } else {
+                status::member_not_found()
+            }
+        })?;
         let change = Reconfiguration::Update { id, peer_urls };
         let members = self.reconfigure(change).await?;
         Ok(Response::new(MemberUpdateResponse {

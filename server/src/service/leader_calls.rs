@@ -182,6 +182,10 @@ impl LeaderCalls {
     async fn answer(&self, payload: Bytes) -> Result<Bytes, String> {
         let call = LeaderCall::decode(payload)?;
         let leading = self.leading.get().ok_or_else(|| NOT_PRIMARY.to_owned())?;
+        let turn = match (&call, self.reconfigurer.get()) {
+            (LeaderCall::Reconfigure(_), Some(reconfigurer)) => Some(reconfigurer.turn().await?),
+            _ => None,
+        };
         let term = leading.term()?;
         // A quorum confirms that this member still leads: a deposed leader
         // must not promise time that its successor does not know of. The gate
@@ -201,8 +205,7 @@ impl LeaderCalls {
             }
             LeaderCall::TimeToLive(request) => self.time_to_live(&request)?.encode_to_vec().into(),
             LeaderCall::Reconfigure(call) => {
-                let reconfigurer = self.reconfigurer.get().ok_or(NOT_PRIMARY)?;
-                encode_answer(reconfigurer.reconfigure(call).await?)
+                encode_answer(turn.ok_or(NOT_PRIMARY)?.reconfigure(call).await?)
             }
         })
     }

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quoin_raft::{MembershipChange, MembershipError, Node};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::reconfigure_call::{ReconfigureCall, Reconfigured};
 use crate::cluster::{Candidate, Cluster, Reconfiguration, ReconfigurationError, Rules, View};
@@ -23,6 +23,13 @@ pub(crate) struct Reconfigurer {
     silence_max: Duration,
     /// Held over check and change: what was checked must still hold.
     turn: Arc<Mutex<()>>,
+}
+
+/// The right to check and make one change.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    reconfigurer: &'a Reconfigurer,
+    _guard: MutexGuard<'a, ()>,
 }
 
 impl Reconfigurer {
@@ -42,13 +49,35 @@ impl Reconfigurer {
         }
     }
 
+    /// Waits until no other change is under way. Take it before the proof that this
+    /// member leads: from then on nobody else changes what the check will see.
+    ///
+    /// # Errors
+    /// That takes too long: ask again. Nobody waits without end, so that no change
+    /// is made long after its client went away.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, String> {
+        let guard = tokio::time::timeout(TURN_WAIT_MAX, self.turn.lock()).await;
+        let guard = guard.map_err(|_elapsed| "another change of the members is under way");
+        Ok(Turn {
+            reconfigurer: self,
+            _guard: guard?,
+        })
+    }
+}
+
+impl Turn<'_> {
     /// Makes a change, or says why not.
     ///
     /// # Errors
     /// It is not known whether the change was made, or another member has to be
     /// asked: ask again.
-    pub(super) async fn reconfigure(&self, call: ReconfigureCall) -> Result<Reconfigured, String> {
-        let _turn = self.turn.lock().await;
+    pub(super) async fn reconfigure(self, call: ReconfigureCall) -> Result<Reconfigured, String> {
+        self.reconfigurer.reconfigure(call).await
+    }
+}
+
+impl Reconfigurer {
+    async fn reconfigure(&self, call: ReconfigureCall) -> Result<Reconfigured, String> {
         let view = self.view();
         if call.is_repeated && call.change.is_done(&view) {
             return Ok(Ok(self.members()));
@@ -143,5 +172,7 @@ impl Reconfigurer {
     }
 }
 
+/// Longest wait for another change: shorter than its client waits for both.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Longest wait for a new leader before the removal goes on without.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);

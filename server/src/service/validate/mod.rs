@@ -33,11 +33,17 @@ pub(crate) fn range(request: &RangeRequest) -> Result<(), Status> {
     }
 }
 
-/// Checks the peer URLs of a new member; gives them sorted, as its id needs them.
+/// Checks the peer URLs of a member; gives them sorted, as the id of a new one
+/// needs them.
 ///
 /// # Errors
-/// There is none, or one is no URL of a peer.
+/// There is none, one is no URL of a peer, or they are more than any member has:
+/// they go into each membership, and every member has to read that again.
 pub(crate) fn peer_urls(urls: &[String]) -> Result<Vec<String>, Status> {
+    let bytes = urls.iter().map(String::len).sum::<usize>();
+    if urls.len() > PEER_URLS_COUNT_MAX || bytes > PEER_URLS_BYTES_MAX {
+        return Err(status::member_urls_invalid());
+    }
     let parsed: Result<Vec<Url>, _> = urls.iter().map(|url| Url::parse(url)).collect();
     let parsed = parsed.map_err(|_error| status::member_urls_invalid())?;
     if parsed.is_empty() {
@@ -231,6 +237,11 @@ pub(crate) fn is_serializable(request: &TxnRequest) -> bool {
     let mut all = request.success.iter().chain(&request.failure);
     all.all(|op| matches!(&op.request, Some(Request::RequestRange(range)) if range.serializable))
 }
+
+/// Peer URLs of one member; etcd has no limit.
+const PEER_URLS_COUNT_MAX: usize = 64;
+/// Bytes of all of them.
+const PEER_URLS_BYTES_MAX: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -155,3 +155,22 @@ fn a_transaction_without_operations_is_serializable() {
     };
     assert!(!is_read_only(&nested));
 }
+
+#[test]
+fn peer_urls_are_sorted_and_bounded() {
+    let urls = |ports: std::ops::Range<u32>| -> Vec<String> {
+        ports.map(|port| format!("http://a:{port}")).collect()
+    };
+    let mut two = urls(1..3);
+    two.reverse();
+    assert_eq!(peer_urls(&two).unwrap(), urls(1..3));
+    assert!(peer_urls(&urls(100..164)).is_ok());
+    let long = vec![format!("http://{}:1", "a".repeat(16 << 10))];
+    for refused in [Vec::new(), vec!["a:1".to_owned()], urls(100..165), long] {
+        let status = peer_urls(&refused).unwrap_err();
+        assert_eq!(
+            status.message(),
+            "etcdserver: given member URLs are invalid"
+        );
+    }
+}
