@@ -43,6 +43,7 @@ fn free_url() -> String {
 struct Member {
     child: Child,
     lines: mpsc::Receiver<String>,
+    peer_url: String,
 }
 
 impl Member {
@@ -66,7 +67,11 @@ impl Member {
                 let _ = sender.send(line);
             }
         });
-        Self { child, lines }
+        Self {
+            child,
+            lines,
+            peer_url: peer,
+        }
     }
 
     /// Lines up to and including the first that contains `text`.
@@ -207,4 +212,57 @@ fn a_local_cluster_shows_itself_and_keeps_its_data() {
     );
     let log = fs::read_to_string(path.join("m1.log")).unwrap();
     assert!(log.contains("server has already been initialized"));
+}
+
+/// What member `c`, which asks the others of `peers` to let it join, ends with.
+fn refusal_to_join(directory: &std::path::Path, peers: &str) -> String {
+    let (client, peer) = (free_url(), free_url());
+    let (status, _, stderr) = output(&[
+        "--name=c",
+        &format!("--data-dir={}", directory.display()),
+        &format!("--listen-client-urls={client}"),
+        &format!("--advertise-client-urls={client}"),
+        &format!("--listen-peer-urls={peer}"),
+        &format!("--initial-advertise-peer-urls={peer}"),
+        &format!("--initial-cluster={peers},c={peer}"),
+        "--initial-cluster-state=existing",
+    ]);
+    assert_eq!(status, Some(1), "{stderr}");
+    let last = stderr.lines().last().unwrap();
+    let fields: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(fields["level"], "fatal", "{last}");
+    assert_eq!(fields["msg"], "discovery failed", "{last}");
+    fields["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_member_that_cannot_join_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let silent = format!("a={}", free_url());
+    let nobody = refusal_to_join(&path("c"), &silent);
+    let text = "cannot fetch cluster info from peer urls: could not retrieve cluster information \
+                from the given URLs";
+    assert!(nobody.starts_with(text), "{nobody}");
+
+    let ready = "\"msg\":\"ready to serve client requests\"";
+    let (one, other) = (
+        Member::start(&path("one"), &[]),
+        Member::start(&path("other"), &[]),
+    );
+    one.lines_until(ready);
+    other.lines_until(ready);
+    // Nobody has added it.
+    let uninvited = refusal_to_join(&path("c"), &format!("a={}", one.peer_url));
+    assert!(
+        uninvited.starts_with("error validating peerURLs {ClusterID:")
+            && uninvited.contains("member count is unequal"),
+        "{uninvited}"
+    );
+    let strangers = refusal_to_join(
+        &path("c"),
+        &format!("a={},b={}", one.peer_url, other.peer_url),
+    );
+    let text = "peers of --initial-cluster belong to different clusters: ";
+    assert!(strangers.starts_with(text), "{strangers}");
 }

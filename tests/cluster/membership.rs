@@ -1,6 +1,10 @@
 //! Members that come and go while the cluster serves.
 
-use quoin_proto::etcdserverpb::{MemberPromoteRequest, RangeRequest};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use quoin_proto::etcdserverpb::{
+    MemberAddRequest, MemberPromoteRequest, MemberUpdateRequest, RangeRequest,
+};
 use quoin_tests::{
     cluster::{Cluster, Options},
     wait,
@@ -56,7 +60,8 @@ async fn grow(cluster: &mut Cluster, load: &Load) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_grows_shrinks_and_is_replaced_under_load() {
     let mut cluster = Cluster::start(Options::new(1).flags(QUICK)).await.unwrap();
-    let load = Load::start(&urls(&cluster)).unwrap();
+    let mut load = Load::start(&urls(&cluster)).unwrap();
+    let reads = load.read_along();
     load.wait_acknowledged(WRITES_COUNT).await.unwrap();
     for _ in 0..4 {
         grow(&mut cluster, &load).await;
@@ -83,6 +88,10 @@ async fn a_cluster_grows_shrinks_and_is_replaced_under_load() {
         shrink(&mut cluster, &load, next).await;
     }
     let history = load.stop().await;
+    let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    assert_eq!(count(&reads.failed_count), 0, "{reads:?}");
+    assert_eq!(count(&reads.stale_count), 0, "{reads:?}");
+    assert!(count(&reads.answered_count) > WRITES_COUNT, "{reads:?}");
     assert!(
         cluster
             .running()
@@ -188,4 +197,79 @@ async fn a_removed_member_stops_and_does_not_come_back() {
     process.wait_output(line, wait::DEADLINE).await.unwrap();
     let status = process.wait_ended(wait::DEADLINE).await.unwrap();
     assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn peers_that_restarted_refuse_whoever_was_removed_before() {
+    let mut cluster = Cluster::start(Options::new(3).flags(QUICK)).await.unwrap();
+    put(&cluster, 0, "k", "v").await;
+    let leader = cluster.wait_leader().await.unwrap();
+    let (gone, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    // It never hears of its removal itself.
+    cluster.kill(gone).unwrap();
+    cluster.remove_member(leader, gone).await.unwrap();
+    // The logs of the others are cut behind the removal.
+    for number in 0..200 {
+        put(&cluster, leader, &format!("key/{number}"), "v").await;
+    }
+    for kept in [leader, other] {
+        cluster.terminate(kept).await.unwrap();
+    }
+    for kept in [leader, other] {
+        cluster.start_member(kept).unwrap();
+    }
+    for kept in [leader, other] {
+        cluster.wait_member_ready(kept).await.unwrap();
+    }
+
+    cluster.start_member(gone).unwrap();
+    let process = cluster.process(gone).unwrap();
+    let said = "the member has been permanently removed from the cluster";
+    process.wait_output(said, wait::DEADLINE).await.unwrap();
+    let status = process.wait_ended(wait::DEADLINE).await.unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(cluster.members(leader).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn changes_at_the_same_time_are_made_one_after_the_other() {
+    let cluster = Cluster::start(Options::new(3).flags(QUICK)).await.unwrap();
+    cluster.members(0).await.unwrap();
+    let add = |position: usize, port: u16| {
+        let mut client = cluster.cluster(position).unwrap();
+        let request = MemberAddRequest {
+            peer_urls: vec![format!("http://127.0.0.1:{port}")],
+            is_learner: true,
+        };
+        async move { told(client.member_add(request).await).1 }
+    };
+    // One learner is allowed: whoever comes second must see the first.
+    let (a, b, c) = tokio::join!(add(0, 1), add(1, 2), add(2, 3));
+    let answers = [a, b, c];
+    let refused = "etcdserver: too many learner members in cluster";
+    let counted = |text: &str| answers.iter().filter(|answer| *answer == text).count();
+    assert_eq!((counted(""), counted(refused)), (1, 2), "{answers:?}");
+    assert_eq!(cluster.members(1).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_one_are_refused() {
+    let cluster = Cluster::start(Options::new(1).flags(QUICK)).await.unwrap();
+    let id = cluster.member_id(0, 0).await.unwrap();
+    let mut client = cluster.cluster(0).unwrap();
+    let request = |id, peer_urls: &Vec<String>| MemberUpdateRequest {
+        id,
+        peer_urls: peer_urls.clone(),
+    };
+    let invalid = "etcdserver: given member URLs are invalid".to_owned();
+    let unknown = "etcdserver: member not found".to_owned();
+    // More than a membership can hold.
+    let many: Vec<_> = vec!["http://a:1".to_owned(); 70_000];
+    for peer_urls in [Vec::new(), vec!["nonsense".to_owned()], many] {
+        let known = told(client.member_update(request(id, &peer_urls)).await);
+        assert_eq!(known, (Code::InvalidArgument, invalid.clone()));
+        let other = told(client.member_update(request(4242, &peer_urls)).await);
+        assert_eq!(other, (Code::NotFound, unknown.clone()));
+    }
+    put(&cluster, 0, "k", "v").await;
 }

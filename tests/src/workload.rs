@@ -8,13 +8,16 @@
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use quoin_proto::etcdserverpb::{PutRequest, kv_client::KvClient};
-use tokio::{task::JoinSet, time::timeout};
+use quoin_proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tonic::transport::Channel;
 
 use crate::{Result, cluster, history::History, wait};
@@ -25,8 +28,26 @@ pub const PREFIX: &str = "load/";
 /// Concurrent writers: enough for batches, few for two cores.
 const WRITERS_COUNT: usize = 8;
 
-/// How long a write may take before its writer goes elsewhere.
-const WRITE_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a call may take before its caller goes elsewhere.
+const CALL_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Concurrent readers.
+const READERS_COUNT: usize = 2;
+
+/// How long a reader asks, one member after the other, before its read counts as
+/// failed: longer than any election, as long as a patient client.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What became of linearizable reads; see [`Load::read_along`].
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// Answered, perhaps after other members were asked.
+    pub answered_count: AtomicUsize,
+    /// Never answered.
+    pub failed_count: AtomicUsize,
+    /// Answered without a write that was acknowledged before the read began.
+    pub stale_count: AtomicUsize,
+}
 
 /// Running writers.
 #[derive(Debug)]
@@ -59,6 +80,23 @@ impl Load {
             stop,
             writers,
         })
+    }
+
+    /// Starts readers beside the writers, on the same members. What they found
+    /// is complete once the load has stopped.
+    pub fn read_along(&mut self) -> Arc<Reads> {
+        let reads = Arc::new(Reads::default());
+        for reader in 0..READERS_COUNT {
+            let (channels, history) = (Arc::clone(&self.channels), self.history.clone());
+            let (reads, stop) = (reads.clone(), self.stop.clone());
+            self.writers.spawn(async move {
+                let mut member = reader;
+                while !stop.load(Ordering::Relaxed) {
+                    read(&mut member, &channels, &history, &reads).await;
+                }
+            });
+        }
+        reads
     }
 
     /// Writes to the members at `urls` from now on.
@@ -108,11 +146,7 @@ async fn write(writer: usize, channels: Channels, history: Arc<History>, stop: A
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let channel = {
-            let channels = channels.read().unwrap_or_else(PoisonError::into_inner);
-            channels.get(member % channels.len().max(1)).cloned()
-        };
-        let Some(channel) = channel else {
+        let Some(channel) = pick(&channels, member) else {
             return;
         };
         let (key, value) = (
@@ -126,7 +160,7 @@ async fn write(writer: usize, channels: Channels, history: Arc<History>, stop: A
             ..<_>::default()
         };
         let mut client = KvClient::new(channel);
-        if let Ok(Ok(_)) = timeout(WRITE_DEADLINE, client.put(put)).await {
+        if let Ok(Ok(_)) = timeout(CALL_DEADLINE, client.put(put)).await {
             history.acknowledged(&key);
         } else {
             member += 1;
@@ -134,4 +168,44 @@ async fn write(writer: usize, channels: Channels, history: Arc<History>, stop: A
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// One linearizable read, of how many keys there are.
+async fn read(member: &mut usize, channels: &Channels, history: &History, reads: &Reads) {
+    let (began, acknowledged) = (Instant::now(), history.acknowledged_count());
+    let mut end = PREFIX.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    let count = RangeRequest {
+        key: PREFIX.into(),
+        range_end: end.into(),
+        count_only: true,
+        ..<_>::default()
+    };
+    while began.elapsed() < READ_DEADLINE {
+        let Some(channel) = pick(channels, *member) else {
+            return;
+        };
+        let mut client = KvClient::new(channel);
+        if let Ok(Ok(reply)) = timeout(CALL_DEADLINE, client.range(count.clone())).await {
+            let found = usize::try_from(reply.get_ref().count).unwrap_or(0);
+            let is_stale = found < acknowledged;
+            reads.answered_count.fetch_add(1, Ordering::Relaxed);
+            reads
+                .stale_count
+                .fetch_add(is_stale.into(), Ordering::Relaxed);
+            // The writers are the load.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return;
+        }
+        *member += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    reads.failed_count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn pick(channels: &Channels, member: usize) -> Option<Channel> {
+    let channels = channels.read().unwrap_or_else(PoisonError::into_inner);
+    channels.get(member % channels.len().max(1)).cloned()
 }
