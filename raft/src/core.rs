@@ -110,7 +110,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         mut shutdown,
         ready,
     } = start;
-    let peers = connect_peers(&config, &log_store, transport, &shared);
+    let peers = connect_peers(&config, &log_store, transport, &shared, &handler);
     let control = Arc::new(ApplierControl::default());
     let applied = state_machine.applied().log_id.as_ref().and_then(hidden);
     let applier = Applier::new(
@@ -292,9 +292,10 @@ fn connect_peers(
     log_store: &LogStore,
     transport: Arc<dyn Transport>,
     shared: &Arc<Shared>,
+    handler: &Arc<dyn LeaderHandler>,
 ) -> Peers {
     let (stopping, refusing) = (Arc::clone(shared), Arc::clone(shared));
-    let telling = Arc::clone(shared);
+    let (telling, naming) = (Arc::clone(shared), Arc::clone(handler));
     let own = Identity {
         cluster_id: config.cluster_id,
         member_id: config.member_id,
@@ -307,7 +308,7 @@ fn connect_peers(
         metrics: Arc::clone(log_store.metrics()),
         on_removed: Box::new(move || stopping.set_stopped(StopReason::Removed)),
         is_removed: Box::new(move |member| refusing.is_removed(member)),
-        roster: Box::new(move || telling.roster(own)),
+        roster: Box::new(move || telling.roster(own, |id| naming.published_name(id))),
     })
 }
 

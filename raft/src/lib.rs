@@ -47,4 +47,4 @@ pub use stages::Stages;
 pub use state_machine::{
     Applied, Committed, LogId, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };
-pub use transport::{Roster, RosterError, ask_roster};
+pub use transport::{Roster, RosterError, answer_during, ask_roster};

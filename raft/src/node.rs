@@ -33,10 +33,17 @@ use crate::stages::Trace;
 use crate::state_machine::StateMachine;
 use crate::transport::{TcpTransport, Transport};
 
-/// Answers requests that only the leader may answer.
+/// Answers requests that only the leader may answer, and what a roster needs to
+/// know beyond the membership.
 pub trait LeaderHandler: Send + Sync + 'static {
     /// Called on the raft thread of the leader: hand over, do not compute.
     fn handle(&self, payload: Bytes) -> BoxFuture<'static, Result<Bytes, String>>;
+
+    /// The name under which a member has published itself; `None` if it has never
+    /// run. Called on the raft thread of any member.
+    fn published_name(&self, _member: u64) -> Option<String> {
+        None
+    }
 }
 
 /// Who leads, as far as this member knows.

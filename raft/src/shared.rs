@@ -95,9 +95,16 @@ impl Shared {
         self.removed.lock().contains(&member)
     }
 
-    /// What a new member asks for.
-    pub(crate) fn roster(&self, own: Identity) -> Roster {
-        let members = members_of(&Arc::clone(&self.applied_membership.read()));
+    /// What a new member asks for, with the names that members have published.
+    pub(crate) fn roster(
+        &self,
+        own: Identity,
+        published_name: impl Fn(u64) -> Option<String>,
+    ) -> Roster {
+        let mut members = members_of(&Arc::clone(&self.applied_membership.read()));
+        for member in &mut members {
+            member.name = published_name(member.id).unwrap_or_default();
+        }
         let removed = self.removed.lock().iter().copied().collect();
         Roster::new(own, members, removed)
     }

@@ -273,3 +273,22 @@ async fn addresses_that_cannot_be_one_are_refused() {
     }
     put(&cluster, 0, "k", "v").await;
 }
+
+#[tokio::test]
+async fn a_member_that_lost_its_data_does_not_found_its_cluster_again() {
+    let mut cluster = Cluster::start(Options::new(3).flags(QUICK)).await.unwrap();
+    put(&cluster, 0, "k", "v").await;
+    let lost = (cluster.wait_leader().await.unwrap() + 1) % 3;
+    let id = cluster.member_id(lost, lost).await.unwrap();
+    cluster.kill(lost).unwrap();
+    let data = cluster.member(lost).unwrap().data.clone();
+    std::fs::remove_dir_all(data).unwrap();
+    cluster.start_member(lost).unwrap();
+    let process = cluster.process(lost).unwrap();
+    let said = format!("member {id:x} has already been bootstrapped");
+    let line = process.wait_output(&said, wait::DEADLINE).await.unwrap();
+    assert!(line.contains("discovery failed"), "{line}");
+    let status = process.wait_ended(wait::DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    put(&cluster, (lost + 1) % 3, "k", "w").await;
+}

@@ -6,6 +6,7 @@
 //! connection per peer and `Class`, lazily; answers come back on the
 //! connection the request went out on.
 
+mod early;
 pub(crate) mod frame;
 mod handshake;
 mod link;
@@ -22,6 +23,7 @@ use std::io;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use early::answer_during;
 pub(crate) use handshake::Identity;
 pub(crate) use link::{Link, LinkError, Stream};
 pub(crate) use listener::{Outbox, Service, Session, accept_loop};

@@ -29,7 +29,8 @@ pub struct Roster {
     pub cluster_id: u64,
     /// The member that answered.
     pub member_id: u64,
-    /// All members, ascending by id; empty while the member that answered has
+    /// All members, ascending by id, those that have run under the names they
+    /// published, the others without one; empty while the member that answered has
     /// not heard of the others itself.
     pub members: Vec<Member>,
     /// Members that were removed, ascending by id.

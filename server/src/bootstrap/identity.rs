@@ -9,12 +9,16 @@
 use std::{
     fs, io,
     io::Write,
+    net::TcpListener,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::join::{self, JoinError, Joined};
+use super::{
+    founding,
+    join::{self, JoinError, Joined},
+};
 use crate::config::{ClusterState, ServerConfig};
 
 /// Name of the file below the member directory.
@@ -52,6 +56,12 @@ pub enum IdentityError {
     /// The cluster cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// A running cluster knows this member: its data is gone. Text: etcd 3.7.
+    #[error("member {member_id:x} has already been bootstrapped")]
+    Bootstrapped {
+        /// The id that the initial cluster gives it.
+        member_id: u64,
+    },
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -74,8 +84,11 @@ pub enum IdentityError {
 
 impl Identity {
     /// Reads the identity below `config.member_directory()`, or finds it out and
-    /// stores it on first boot.
-    pub(super) async fn open(config: &ServerConfig) -> Result<Self, IdentityError> {
+    /// stores it on first boot. `listeners` are this member's for its peers.
+    pub(super) async fn open(
+        config: &ServerConfig,
+        listeners: &[TcpListener],
+    ) -> Result<Self, IdentityError> {
         let path = config.member_directory().join(FILE_NAME);
         if let Some(identity) = read(&path)? {
             return Ok(identity.with_members(config));
@@ -84,7 +97,7 @@ impl Identity {
             .check_first_boot()
             .map_err(IdentityError::FirstBoot)?;
         let ids = match config.initial_cluster_state {
-            ClusterState::New => found(config)?,
+            ClusterState::New => founded(config, listeners).await?,
             ClusterState::Existing => joined(config).await?,
         };
         write(&path, ids)?;
@@ -121,7 +134,17 @@ impl Ids {
     }
 }
 
-/// The ids of a member of a new cluster.
+/// The ids of a member of a new cluster, unless it has run before.
+async fn founded(config: &ServerConfig, listeners: &[TcpListener]) -> Result<Ids, IdentityError> {
+    let ids = found(config)?;
+    let (cluster_id, member_id) = (ids.cluster_id, ids.member_id);
+    if founding::has_run_before(config, listeners, cluster_id, member_id).await {
+        return Err(IdentityError::Bootstrapped { member_id });
+    }
+    Ok(ids)
+}
+
+/// The ids that the initial cluster gives this member.
 fn found(config: &ServerConfig) -> Result<Ids, IdentityError> {
     let (members, cluster_id) = config.bootstrap_members();
     let own = members.iter().find(|member| member.name == config.name);

@@ -67,7 +67,7 @@ pub enum MemberEnd {
 pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<Server, StartError> {
     let listeners = listener::bind_all(&config)?;
     create_directories(&config)?;
-    let identity = Identity::open(&config).await?;
+    let identity = Identity::open(&config, &listeners.peer).await?;
     let raft_config = raft_config(&config, &identity);
     let log_store = LogStore::open(&raft_config)?;
     let stores = stores::open(
@@ -169,6 +169,7 @@ impl Plan {
             compaction: CompactionWatch::new(stores.store.compact_revision()),
             leader_calls: LeaderCalls::new(
                 stores.lessor.clone(),
+                stores.cluster.clone(),
                 tokio::runtime::Handle::current(),
                 Arc::clone(&metrics),
             ),

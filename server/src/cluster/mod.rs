@@ -114,6 +114,12 @@ impl Cluster {
         self.state.read().version.clone()
     }
 
+    /// The name that a member has published.
+    pub(crate) fn published_name(&self, id: u64) -> Option<String> {
+        let state = self.state.read();
+        state.attributes.get(&id).map(|member| member.name.clone())
+    }
+
     /// A member has published exactly these attributes.
     pub(crate) fn has(&self, attributes: &MemberAttributes) -> bool {
         self.state.read().attributes.get(&attributes.member_id) == Some(attributes)

@@ -31,6 +31,7 @@ use super::{
     reconfigure_call::{ReconfigureCall, encode_answer},
 };
 use crate::{
+    cluster::Cluster,
     lease::{Lessor, RenewError},
     proposal::{Proposer, ReadGate},
     telemetry::metrics::Metrics,
@@ -111,6 +112,7 @@ impl LeaderCall {
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderCalls {
     lessor: Lessor,
+    cluster: Cluster,
     leading: Arc<OnceLock<Leading>>,
     reconfigurer: Arc<OnceLock<Reconfigurer>>,
     runtime: Handle,
@@ -147,10 +149,17 @@ impl Leading {
 }
 
 impl LeaderCalls {
-    /// Answers from `lessor`, on `runtime`, once [`Self::open`] was called.
-    pub(crate) fn new(lessor: Lessor, runtime: Handle, metrics: Arc<Metrics>) -> Self {
+    /// Answers from `lessor`, on `runtime`, once [`Self::open`] was called, and
+    /// from `cluster` at once.
+    pub(crate) fn new(
+        lessor: Lessor,
+        cluster: Cluster,
+        runtime: Handle,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             lessor,
+            cluster,
             leading: Arc::default(),
             reconfigurer: Arc::default(),
             runtime,
@@ -280,6 +289,9 @@ impl quoin_raft::LeaderHandler for LeaderCalls {
                 .unwrap_or_else(|_| Err("the leader is stopping".to_owned()))
         })
     }
+    fn published_name(&self, member: u64) -> Option<String> {
+        self.cluster.published_name(member)
+    }
 }
 
 #[cfg(test)]
@@ -345,6 +357,7 @@ mod tests {
         tokio::spawn(registry.fan_out());
         let calls = LeaderCalls::new(
             lessor,
+            Cluster::default(),
             Handle::current(),
             Arc::new(Metrics::new(false).unwrap()),
         );
