@@ -48,6 +48,13 @@ pub enum JoinError {
         /// Its cluster.
         second: u64,
     },
+    /// This member has run in this cluster before, and its data is gone: it has
+    /// forgotten its votes. Text: etcd 3.7, which says so of a new cluster only.
+    #[error("member {member_id:x} has already been bootstrapped")]
+    Bootstrapped {
+        /// Its id.
+        member_id: u64,
+    },
     /// The cluster has other members than the initial cluster names.
     #[error(
         "error validating peerURLs {roster}: {problem}; --initial-cluster must name the members \
@@ -159,7 +166,7 @@ fn place(config: &ServerConfig, roster: &Roster) -> Result<Joined, JoinError> {
             roster.members.len()
         )));
     }
-    let mut own_id = None;
+    let mut own = None;
     for member in &config.initial_cluster {
         let urls = member.peer_url_texts();
         let is_it = |known: &&quoin_raft::Member| {
@@ -175,10 +182,14 @@ fn place(config: &ServerConfig, roster: &Roster) -> Result<Joined, JoinError> {
             ))
         })?;
         if member.name == config.name {
-            own_id = Some(known.id);
+            own = Some(known);
         }
     }
-    let member_id = own_id.ok_or_else(|| mismatch("this member is not in it".to_owned()))?;
+    let own = own.ok_or_else(|| mismatch("this member is not in it".to_owned()))?;
+    let member_id = own.id;
+    if !own.name.is_empty() {
+        return Err(JoinError::Bootstrapped { member_id });
+    }
     Ok(Joined {
         cluster_id: roster.cluster_id,
         member_id,

@@ -41,6 +41,16 @@ fn a_listed_member_gets_the_ids_of_the_cluster() {
 }
 
 #[test]
+fn a_member_that_has_run_before_is_refused() {
+    let mut roster = roster(7, &[1, 2, 3]);
+    roster.members[2].name = "c".to_owned();
+    let answers = [("one", Ok(roster))];
+    assert!(decide(&config(ALL), &answers).is_none());
+    let error = refusal(&config(ALL), &answers).to_string();
+    assert_eq!(error, "member 67 has already been bootstrapped");
+}
+
+#[test]
 fn a_peer_that_is_behind_decides_nothing() {
     let mut answers = vec![("one", Ok(roster(7, &[1, 2])))];
     assert!(decide(&config(ALL), &answers).is_none());
