@@ -2,10 +2,11 @@
 //! current-thread runtime.
 //!
 //! Only batches cross to it: proposals, reads and commands arrive over bounded
-//! channels and are drained many at a time. Tasks live until the runtime is
-//! dropped at the end of `run`; the watchdog turns openraft's own end (a
-//! storage error, a panic of its core, issue #2116) into a stop of the member,
-//! because openraft itself would only answer every call with an error.
+//! channels and are drained many at a time. Tasks live until the runtime ends: with
+//! `run` on a thread of its own, else with the caller's. The watchdog turns
+//! openraft's own end (a storage error, a panic of its core, issue #2116) into a
+//! stop of the member, because openraft itself would only answer every call with
+//! an error.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -345,8 +345,8 @@ impl Node {
         }
     }
 
-    /// Stops the member and waits until its thread has ended and the log is
-    /// synced.
+    /// Stops the member and waits until it has ended and the log is synced. On
+    /// the caller's runtime, tasks that only wait for peers end with that.
     pub async fn shutdown(&self) {
         self.inner.shutdown.send_replace(true);
         self.inner.pending.close();
@@ -366,7 +366,8 @@ impl Node {
         &self.inner.shared.metrics
     }
 
-    /// Tasks that live on the raft thread.
+    /// Tasks that live on the raft thread, those of the caller included where they
+    /// share it.
     pub fn tasks_count(&self) -> usize {
         self.inner.runtime.metrics().num_alive_tasks()
     }
@@ -450,8 +451,10 @@ fn spawn<S: StateMachine>(
     if placement == Placement::CallersRuntime {
         let runtime = tokio::runtime::Handle::current();
         runtime.spawn(async move {
-            let _end = end;
+            let end = end;
             core::run(start).await;
+            // Waits for the disk. Of use to nobody if it fails: the runtime ends.
+            let _ = tokio::task::spawn_blocking(move || drop(end)).await;
         });
         return Ok(runtime);
     }

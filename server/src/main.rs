@@ -230,5 +230,7 @@ fn print_error(text: &str) {
 
 /// Time for reads in flight when the member cannot go on.
 const FAILED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
-/// Threads for calls that block (name resolution, snapshots to clients).
-const BLOCKING_THREADS_MAX: usize = 16;
+/// Threads for calls that block. Raft's are among them (snapshots, the log's files,
+/// names of peers), and must not queue behind those of clients, which are bounded
+/// where they begin.
+const BLOCKING_THREADS_MAX: usize = 512;

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::frame::{Frame, FrameReader, HEADER_BYTES, Kind, OutFrame};
 use super::handshake::{HandshakeError, Hello, Reason, greet};
 use super::peers::Shared;
+use super::silence::{Silence, Verdict};
 use super::vectored::FrameWriter;
 use super::{Class, Connection, address_of};
 use crate::types::TypeConfig;
@@ -401,29 +402,21 @@ async fn watch_loop(
     ping: &Notify,
 ) -> String {
     let timing = &shared.timing;
-    let (mut last, mut silent) = (heard.load(Ordering::Relaxed), Duration::ZERO);
+    let (mut last, mut silence) = (heard.load(Ordering::Relaxed), Silence::default());
     loop {
         TypeConfig::sleep(timing.ping_interval).await;
         let now = heard.load(Ordering::Relaxed);
-        let waiting = {
+        let is_due = {
             let mut pending = pending.lock();
             pending.retain(|_, waiter| !waiter.is_gone());
             !pending.is_empty()
         };
-        if now != last {
-            (last, silent) = (now, Duration::ZERO);
-            continue;
+        match silence.look(timing, now != last, is_due) {
+            Verdict::Fine => {}
+            Verdict::Ping => ping.notify_one(),
+            Verdict::Dead(silent) => return format!("nothing heard for {silent:?}"),
         }
-        silent += timing.ping_interval;
-        if waiting && silent >= timing.dead_after {
-            return format!("nothing heard for {silent:?}");
-        }
-        if waiting || silent >= timing.keepalive {
-            ping.notify_one();
-        }
-        if !waiting && silent >= timing.keepalive + timing.dead_after {
-            return format!("nothing heard for {silent:?}");
-        }
+        last = now;
     }
 }
 

@@ -14,6 +14,7 @@ mod listener;
 pub mod memory;
 mod peers;
 mod roster;
+mod silence;
 mod tcp;
 pub(crate) mod vectored;
 

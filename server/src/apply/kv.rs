@@ -131,6 +131,7 @@ pub(super) fn refused(error: mvcc::Error) -> ApplyError {
     match error {
         mvcc::Error::Compacted { .. } => ApplyError::Compacted,
         mvcc::Error::FutureRevision { .. } => ApplyError::FutureRevision,
+        error if error.is_not_in_memory() => ApplyError::NotInMemory,
         other => ApplyError::Store {
             reason: other.to_string(),
         },

@@ -7,6 +7,8 @@
 //! wrong without harm: it decides where an entry is applied, not what it does.
 //! Reads of that kind run beside the thread that serves their connection.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use prost::Message;
 use quoin_proto::{
@@ -16,7 +18,8 @@ use quoin_proto::{
 
 use crate::{base::key_range::KeyRange, lease::Lessor, mvcc::Store, proposal::frame::FrameReader};
 
-/// Whether a command of this frame walks over [`LONG_KEYS_COUNT`] keys or more.
+/// Whether the commands of this frame together walk over [`LONG_KEYS_COUNT`] keys
+/// or more.
 pub(super) fn is_long(frame: &Bytes, store: &Store, lessor: &Lessor) -> bool {
     if store.indexed_keys_count() < LONG_KEYS_COUNT {
         return false;
@@ -25,52 +28,60 @@ pub(super) fn is_long(frame: &Bytes, store: &Store, lessor: &Lessor) -> bool {
     let Ok(reader) = FrameReader::open(frame.clone()) else {
         return false;
     };
-    let judge = Judge {
-        store,
-        lessor,
-        keys_count: LONG_KEYS_COUNT,
-    };
+    let judge = Judge::new(store, lessor, LONG_KEYS_COUNT);
     reader.encoded().any(|command| judge.command(&command))
 }
 
 /// Whether a range walks over [`LONG_READ_KEYS_COUNT`] keys or more.
 pub(crate) fn is_long_range(request: &RangeRequest, store: &Store) -> bool {
     store.indexed_keys_count() >= LONG_READ_KEYS_COUNT
-        && walks_over(
+        && keys_in(
             store,
             &request.key,
             &request.range_end,
             LONG_READ_KEYS_COUNT,
-        )
+        ) == LONG_READ_KEYS_COUNT
 }
 
-/// Whether part of a transaction walks over [`LONG_READ_KEYS_COUNT`] keys or
-/// more.
+/// Whether the parts of a transaction together walk over
+/// [`LONG_READ_KEYS_COUNT`] keys or more.
 pub(crate) fn is_long_txn(request: &TxnRequest, store: &Store, lessor: &Lessor) -> bool {
-    let judge = Judge {
-        store,
-        lessor,
-        keys_count: LONG_READ_KEYS_COUNT,
-    };
-    store.indexed_keys_count() >= LONG_READ_KEYS_COUNT && judge.txn(request)
+    Judge::new(store, lessor, LONG_READ_KEYS_COUNT).txn(request)
 }
 
-fn walks_over(store: &Store, key: &Bytes, range_end: &Bytes, keys_count: usize) -> bool {
+/// Keys between these bounds, counted up to `keys_max`; of one key, one.
+fn keys_in(store: &Store, key: &Bytes, range_end: &Bytes, keys_max: usize) -> usize {
     if range_end.is_empty() {
-        return false;
+        return keys_max.min(1);
     }
     let range = KeyRange::new(key.clone(), range_end.clone());
-    store.has_keys_in(&range, keys_count)
+    store.keys_in(&range, keys_max)
 }
 
+/// Adds up what the parts of one entry or read walk over; each call answers
+/// whether it has become too much.
 struct Judge<'a> {
     store: &'a Store,
     lessor: &'a Lessor,
-    /// From how many keys on something is long.
-    keys_count: usize,
+    /// Keys that may still be walked over before the whole is long.
+    left: Cell<usize>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(store: &'a Store, lessor: &'a Lessor, keys_count: usize) -> Self {
+        Self {
+            store,
+            lessor,
+            left: Cell::new(keys_count),
+        }
+    }
+
+    fn spend(&self, keys_count: usize) -> bool {
+        let left = self.left.get().saturating_sub(keys_count);
+        self.left.set(left);
+        left == 0
+    }
+
     fn command(&self, encoded: &Bytes) -> bool {
         let may_be = encoded.first().is_some_and(|tag| LONG_TAGS.contains(tag));
         if !may_be {
@@ -106,11 +117,11 @@ impl Judge<'_> {
     }
 
     fn range(&self, key: &Bytes, range_end: &Bytes) -> bool {
-        walks_over(self.store, key, range_end, self.keys_count)
+        self.spend(keys_in(self.store, key, range_end, self.left.get()))
     }
 
     fn lease(&self, id: i64) -> bool {
-        self.lessor.keys_count(id) >= self.keys_count
+        self.spend(self.lessor.keys_count(id))
     }
 }
 
@@ -118,8 +129,9 @@ impl Judge<'_> {
 /// shortest election timeout.
 const LONG_KEYS_COUNT: usize = 10_000;
 
-/// Keys from which a read is long: some 10 ms, a tenth of the heartbeat interval.
-const LONG_READ_KEYS_COUNT: usize = 32 * 1024;
+/// Keys from which a read is long: a millisecond or two with their values. Many
+/// such reads may come at once, and each of them holds up the heartbeats.
+const LONG_READ_KEYS_COUNT: usize = 4096;
 
 /// First bytes of the encoded commands that may be long: protobuf's tag of the
 /// field, which is the only one a command has.

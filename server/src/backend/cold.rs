@@ -79,6 +79,11 @@ impl ColdStore {
         Ok(block)
     }
 
+    /// The block, if it is in the cache.
+    pub(super) fn cached_block(&self, entry: &BlockEntry) -> Option<Block> {
+        self.cache.block(entry.id)
+    }
+
     /// The block from the engine, leaving the cache alone.
     ///
     /// # Errors

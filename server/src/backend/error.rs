@@ -34,6 +34,9 @@ pub enum Error {
         /// The engine's answer.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// A read that must not wait for the disk would have to.
+    #[error("not in memory")]
+    NotInMemory,
     /// Stored bytes are not what was written.
     #[error("corrupt data in {}: table {table}, key {key}: {reason}", path.display())]
     Corrupt {

@@ -23,11 +23,29 @@ use crate::base::revision::Revision;
 #[derive(Debug, Clone)]
 pub struct ReadTransaction {
     view: Arc<View>,
+    /// Fail rather than wait for the disk.
+    in_memory: bool,
 }
 
 impl ReadTransaction {
     pub(super) fn new(view: Arc<View>) -> Self {
-        Self { view }
+        let in_memory = false;
+        Self { view, in_memory }
+    }
+
+    /// The same version, but reads of records fail with [`Error::NotInMemory`]
+    /// where they would have to wait for the disk.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    fn block(&self, cold: &ColdStore, entry: &BlockEntry) -> Result<Block, Error> {
+        if self.in_memory {
+            return cold.cached_block(entry).ok_or(Error::NotInMemory);
+        }
+        cold.block(entry)
     }
 
     /// Main revision of the store at this version.
@@ -58,7 +76,7 @@ impl ReadTransaction {
             return Ok(Some(record));
         }
         match self.cold_block_of(revision) {
-            Some((cold, entry)) => Ok(cold.block(entry)?.record(revision)),
+            Some((cold, entry)) => Ok(self.block(cold, entry)?.record(revision)),
             None => Ok(None),
         }
     }
@@ -88,7 +106,7 @@ impl ReadTransaction {
             };
             let block = match last.take() {
                 Some((id, block)) if id == entry.id => block,
-                _ => cold.block(entry)?,
+                _ => self.block(cold, entry)?,
             };
             *slot = block.record(revision);
             last = Some((entry.id, block));

@@ -36,3 +36,10 @@ pub enum Error {
     #[error("backend: {0}")]
     Backend(#[from] backend::Error),
 }
+
+impl Error {
+    /// A read that must not wait for the disk would have to.
+    pub fn is_not_in_memory(&self) -> bool {
+        matches!(self, Self::Backend(backend::Error::NotInMemory))
+    }
+}

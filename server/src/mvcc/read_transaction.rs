@@ -47,6 +47,16 @@ impl ReadTransaction {
         }
     }
 
+    /// The same view, but reads of records fail with
+    /// [`backend::Error::NotInMemory`] where they would have to wait for the disk.
+    #[must_use]
+    pub fn in_memory(self) -> Self {
+        Self {
+            records: self.records.in_memory(),
+            ..self
+        }
+    }
+
     /// Newest revision of this view.
     pub fn revision(&self) -> i64 {
         self.published.revision

@@ -148,20 +148,23 @@ impl Store {
         self.shared.published.load().index.read().alive_count()
     }
 
-    /// Whether a walk over `range` meets `keys_count` keys or more, dead ones
-    /// included. Costs a walk over that many at most.
-    pub fn has_keys_in(&self, range: &KeyRange, keys_count: usize) -> bool {
+    /// Keys of `range` that have any stored change, dead ones included, counted up
+    /// to `keys_max`.
+    pub fn keys_in(&self, range: &KeyRange, keys_max: usize) -> usize {
         let published = self.shared.published.load();
         let mut met = 0;
+        if keys_max == 0 {
+            return met;
+        }
         for_each_key(&published.index, range, |_, _, _| {
             met += 1;
-            if met < keys_count {
+            if met < keys_max {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
         });
-        met >= keys_count
+        met
     }
 
     /// Keys that have any stored change, dead ones included.

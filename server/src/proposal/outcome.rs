@@ -87,6 +87,9 @@ pub(crate) enum ApplyError {
         /// What it said.
         reason: String,
     },
+    /// A read that must not wait for the disk would have to.
+    #[error("not in memory")]
+    NotInMemory,
     /// This build does not know the command.
     #[error("the command is of a kind this build does not know")]
     Unknown,

@@ -1,6 +1,6 @@
 //! `etcdserverpb.KV`: ranges, puts, deletions, transactions, compaction.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use quoin_proto::{
     etcdserverpb::{
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     apply::{self, Tally},
-    mvcc::RangeResult,
-    proposal::Outcome,
+    mvcc::{self, RangeResult, ReadTransaction},
+    proposal::{ApplyError, Outcome},
     telemetry::metrics::RequestDurations,
 };
 
@@ -48,9 +48,12 @@ impl KvService {
             self.context.linearize().await?;
         }
         let reading = Instant::now();
-        let is_long = apply::is_long_range(request, &self.context.store);
-        let (view, query) = (self.context.store.read(), apply::range_query(request));
-        let result = beside::read(is_long, move || view.range(&query)).await?;
+        let store = &self.context.store;
+        let is_long = apply::is_long_range(request, store);
+        let query = apply::range_query(request);
+        let needs_disk = mvcc::Error::is_not_in_memory;
+        let result =
+            beside::read(store, is_long, needs_disk, move |view| view.range(&query)).await?;
         let metrics = &self.context.metrics;
         metrics.mvcc.range_total.inc();
         metrics
@@ -77,13 +80,19 @@ impl KvService {
         let reading = Instant::now();
         let context = &self.context;
         let is_long = apply::is_long_txn(&request, &context.store, &context.lessor);
-        let view = context.store.read();
-        let work = move || {
+        let request = Arc::new(request);
+        let asked = Arc::clone(&request);
+        let work = move |view: &ReadTransaction| {
             let mut tally = Tally::default();
-            let result = apply::read_only_txn(&view, &request, &mut tally);
-            (request, result, tally)
+            let result = apply::read_only_txn(view, &asked, &mut tally);
+            result.map(|response| (response, tally))
         };
-        let (request, result, tally) = beside::read(is_long, work).await?;
+        let needs_disk = |error: &ApplyError| *error == ApplyError::NotInMemory;
+        let result = beside::read(&context.store, is_long, needs_disk, work).await?;
+        let (result, tally) = match result {
+            Ok((response, tally)) => (Ok(response), tally),
+            Err(error) => (Err(error), Tally::default()),
+        };
         let metrics = &self.context.metrics;
         tally.add_to(&metrics.mvcc);
         let (times, response) = (ReadTimes::ending_now(started, reading), result.as_ref());

@@ -15,7 +15,11 @@ use quoin_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Context, beside, status};
+use super::{
+    Context,
+    beside::{self, Lane},
+    status,
+};
 use crate::{base::version, proposal::Outcome};
 
 /// Quota that etcd reports where none was set, bytes.
@@ -118,7 +122,7 @@ impl Maintenance for MaintenanceService {
     ) -> Result<Response<HashKvResponse>, Status> {
         let (store, revision) = (self.context.store.clone(), request.get_ref().revision);
         // Reads every record.
-        let hashed = beside::read(true, move || store.hash_kv(revision)).await?;
+        let hashed = beside::run(Lane::Hash, move || store.hash_kv(revision)).await?;
         let hashed = hashed.map_err(|error| status::mvcc(&error))?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.context.current_header()),

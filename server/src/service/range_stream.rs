@@ -15,7 +15,7 @@ use tonic::Status;
 use super::{Context, beside::read, status};
 use crate::{
     apply::{is_long_range, range_query},
-    mvcc::record,
+    mvcc::{self, record},
 };
 
 /// What the service returns.
@@ -24,6 +24,9 @@ pub(crate) type RangeStream =
 
 /// Keys in the first chunk.
 const FIRST_CHUNK_KEYS: i64 = 10;
+
+/// Keys from which a chunk is read beside the thread of its connection.
+const LONG_CHUNK_KEYS: i64 = 4096;
 
 /// What remains to be sent.
 struct Cursor {
@@ -76,9 +79,11 @@ impl Cursor {
         self.context.metrics.mvcc.range_total.inc();
         // The first chunk counts the whole range.
         query.counts = self.first.is_none();
-        let is_long = (query.counts || whole) && is_long_range(&self.request, &self.context.store);
-        let view = self.context.store.read();
-        let result = read(is_long, move || view.range(&query)).await?;
+        let store = &self.context.store;
+        let is_long = (query.counts || whole) && is_long_range(&self.request, store);
+        let is_long = is_long || keys >= LONG_CHUNK_KEYS;
+        let needs_disk = mvcc::Error::is_not_in_memory;
+        let result = read(store, is_long, needs_disk, move |view| view.range(&query)).await?;
         let result = result.map_err(|error| status::mvcc(&error))?;
         if self.request.revision <= 0 {
             self.request.revision = result.revision;

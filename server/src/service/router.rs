@@ -9,6 +9,7 @@
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use prost::Message;
@@ -194,6 +195,8 @@ impl Services {
         let (head, body) = request.into_parts();
         let decoder = ProstCodec::<WatchRequest, WatchRequest>::default().decoder();
         let requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+        let encoding = head.headers.get("grpc-encoding").cloned();
+        let requests = requests.map_err(move |error| encoding_error(error, encoding.as_ref()));
         streaming::reply(self.watch.open(head.headers, head.extensions, requests))
     }
 
@@ -266,6 +269,15 @@ fn refusal_code(response: &Response<ReplyBody>) -> usize {
     let code = response.headers().get(Status::GRPC_STATUS);
     code.and_then(|code| code.to_str().ok()?.parse().ok())
         .unwrap_or(Code::Ok as usize)
+}
+
+/// tonic reports a compressed message in words of its own.
+fn encoding_error(error: Status, encoding: Option<&HeaderValue>) -> Status {
+    if error.message().contains("compressed-flag") {
+        status::message_encoding(1, encoding)
+    } else {
+        error
+    }
 }
 
 /// tonic reports a message above the limit in words of its own; clients of

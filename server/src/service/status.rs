@@ -168,7 +168,7 @@ pub(crate) fn apply(error: &ApplyError) -> Status {
         ApplyError::KeyNotFound => key_not_found(),
         ApplyError::NoSpace => no_space(),
         ApplyError::Corrupt => corrupt(),
-        ApplyError::Unknown | ApplyError::Store { .. } => internal(error),
+        ApplyError::Unknown | ApplyError::NotInMemory | ApplyError::Store { .. } => internal(error),
     }
 }
 

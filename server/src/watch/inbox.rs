@@ -13,6 +13,10 @@ use crate::mvcc::Event;
 /// Revisions with their events, oldest first.
 pub(super) type Queued = VecDeque<(i64, Arc<[Event]>)>;
 
+/// Events of one revision that are handed out at once; watchers read larger ones
+/// from the store, beside the thread that serves clients.
+const REVISION_EVENTS_MAX: usize = 10_000;
+
 /// Published revisions without a hole, ending at `last`.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -52,7 +56,7 @@ impl Inbox {
                 self.forget();
             }
             self.last = revision;
-            if self.listeners_count == 0 {
+            if self.listeners_count == 0 || events.len() > REVISION_EVENTS_MAX {
                 self.forget();
                 continue;
             }
@@ -111,7 +115,10 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::{base::revision::Revision, mvcc::EventKind};
 
     fn commit(revision: i64) -> (i64, Arc<[Event]>) {
         (revision, Arc::from([]))
@@ -134,6 +141,25 @@ mod tests {
         assert!(inbox.publish(vec![commit(4)]));
         inbox.remove_listener();
         assert_eq!(held(&mut inbox), (vec![], 4));
+    }
+
+    #[test]
+    fn a_revision_of_very_many_events_is_left_to_the_store() {
+        let mut inbox = Inbox::new(1, 10, usize::MAX);
+        inbox.add_listener();
+        let event = Event {
+            kind: EventKind::Delete,
+            key: Bytes::new(),
+            record: Bytes::new(),
+            revision: Revision::new(3, 0),
+            create_revision: 0,
+            version: 0,
+            lease: 0,
+            previous_lease: 0,
+        };
+        let many: Arc<[Event]> = vec![event; REVISION_EVENTS_MAX + 1].into();
+        assert!(inbox.publish(vec![commit(2), (3, many), commit(4)]));
+        assert_eq!(held(&mut inbox), (vec![4], 4));
     }
 
     #[test]

@@ -51,6 +51,41 @@ fn a_directory_of_another_member_is_refused() {
 }
 
 #[test]
+fn a_read_that_must_not_wait_for_the_disk_says_where_it_would_have_to() {
+    for kind in KINDS {
+        let place = Place::new(kind);
+        let backend = place.open();
+        commit(&backend, 1, 10);
+        let revision = Revision::new(2, 0);
+        assert!(
+            backend
+                .read()
+                .in_memory()
+                .record(revision)
+                .unwrap()
+                .is_some()
+        );
+        backend.close().unwrap();
+        drop(backend);
+        let backend = place.open();
+        let view = backend.read().in_memory();
+        let refused = [
+            view.record(revision).unwrap_err(),
+            view.records(&[revision]).unwrap_err(),
+        ];
+        assert!(
+            refused
+                .iter()
+                .all(|error| matches!(error, Error::NotInMemory))
+        );
+        // From now on its block is in the cache.
+        assert!(backend.read().record(revision).unwrap().is_some());
+        assert!(view.record(revision).unwrap().is_some());
+        backend.close().unwrap();
+    }
+}
+
+#[test]
 fn writers_wait_above_the_hot_limit_until_a_checkpoint() {
     let place = Place::new(EngineKind::Memory);
     let mut config = place.config();
