@@ -34,7 +34,8 @@ pub(super) fn is_long(frame: &Bytes, store: &Store, lessor: &Lessor) -> bool {
 
 /// Whether a range walks over [`LONG_READ_KEYS_COUNT`] keys or more.
 pub(crate) fn is_long_range(request: &RangeRequest, store: &Store) -> bool {
-    store.indexed_keys_count() >= LONG_READ_KEYS_COUNT
+    !request.range_end.is_empty()
+        && store.indexed_keys_count() >= LONG_READ_KEYS_COUNT
         && keys_in(
             store,
             &request.key,
@@ -129,9 +130,10 @@ impl<'a> Judge<'a> {
 /// shortest election timeout.
 const LONG_KEYS_COUNT: usize = 10_000;
 
-/// Keys from which a read is long: a millisecond or two with their values. Many
-/// such reads may come at once, and each of them holds up the heartbeats.
-const LONG_READ_KEYS_COUNT: usize = 4096;
+/// Keys from which a read is long: a millisecond to walk over, some four with
+/// their values. Many such reads may come at once, and each of them holds up the
+/// heartbeats; but a hand-over costs CPU, and most lists are shorter.
+const LONG_READ_KEYS_COUNT: usize = 16 * 1024;
 
 /// First bytes of the encoded commands that may be long: protobuf's tag of the
 /// field, which is the only one a command has.

@@ -240,7 +240,7 @@ fn what_walks_over_very_many_keys_is_long() {
 fn reads_that_walk_over_very_many_keys_are_long() {
     let mut bed = Bed::new();
     let key = |number: i32| Bytes::from(format!("many/{number:05}"));
-    let puts = (0..4096).map(|number| {
+    let puts = (0..16 * 1024).map(|number| {
         Request::Put(PutRequest {
             key: key(number),
             ..Default::default()
@@ -268,7 +268,7 @@ fn reads_that_walk_over_very_many_keys_are_long() {
     assert!(is_long(&[range(key(0), 0)]));
     assert!(!is_long(&[range(key(1), 0)]));
     // What counts is the sum.
-    let half = range(key(2048), 0);
+    let half = range(key(8 * 1024), 0);
     assert!(!is_long(std::slice::from_ref(&half)));
     assert!(is_long(&[half.clone(), half]));
 }

@@ -52,7 +52,8 @@ where
     };
     let store = store.clone();
     // The view is made when the work begins: what waits holds nothing.
-    run(lane, move || work(&store.read())).await
+    // Boxed: what is rare must not make the future of every read larger.
+    Box::pin(run(lane, move || work(&store.read()))).await
 }
 
 /// Runs `work` on a thread for blocking work, once its lane has a place.

@@ -29,6 +29,32 @@ impl LeaseService {
     pub(crate) fn new(context: Context) -> Self {
         Self { context }
     }
+
+    /// Lease.LeaseKeepAlive: one reply per request, in order; the first error ends
+    /// the stream.
+    pub(super) fn keep_alive<R>(
+        &self,
+        requests: R,
+    ) -> impl Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send + use<R>
+    where
+        R: Stream<Item = Result<LeaseKeepAliveRequest, Status>> + Send + Unpin,
+    {
+        let state = Some((requests, self.context.clone()));
+        stream::unfold(state, |state| async move {
+            let (mut requests, context) = state?;
+            let request = tokio::select! {
+                biased;
+                () = context.closing.cancelled() => Err(status::stopped()),
+                request = requests.next() => request?,
+            };
+            let result = match request {
+                Ok(request) => renew(&context, request).await,
+                Err(status) => Err(status),
+            };
+            let next = result.is_ok().then_some((requests, context));
+            Some((result, next))
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -91,23 +117,7 @@ impl Lease for LeaseService {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let requests = Box::pin(request.into_inner());
-        let state = Some((requests, self.context.clone()));
-        // One reply per request, in order; the first error ends the stream.
-        let replies = stream::unfold(state, |state| async move {
-            let (mut requests, context) = state?;
-            let request = tokio::select! {
-                biased;
-                () = context.closing.cancelled() => Err(status::stopped()),
-                request = requests.next() => request?,
-            };
-            let result = match request {
-                Ok(request) => renew(&context, request).await,
-                Err(status) => Err(status),
-            };
-            let next = result.is_ok().then_some((requests, context));
-            Some((result, next))
-        });
+        let replies = self.keep_alive(request.into_inner());
         Ok(Response::new(Box::pin(replies)))
     }
 

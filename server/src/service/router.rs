@@ -9,11 +9,11 @@
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use futures_util::{Stream, TryStreamExt};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body as HttpBody;
 use prost::Message;
-use quoin_proto::etcdserverpb::{RangeRequest, WatchRequest};
+use quoin_proto::etcdserverpb::RangeRequest;
 use quoin_proto::server::{
     etcdserverpb::{
         cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
@@ -67,6 +67,8 @@ struct Services {
     kv_calls: Arc<KvService>,
     kv: KvServer<KvService>,
     watch: WatchService,
+    /// The same service as `lease`.
+    lease_calls: Arc<LeaseService>,
     lease: LeaseServer<LeaseService>,
     cluster: ClusterServer<ClusterService>,
     maintenance: MaintenanceServer<MaintenanceService>,
@@ -82,18 +84,20 @@ impl Router {
     pub(crate) fn new(context: Context, watch: WatchService, metrics: Arc<Metrics>) -> Self {
         let limit = context.limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
         let kv_calls = Arc::new(KvService::new(context.clone()));
+        let lease_calls = Arc::new(LeaseService::new(context.clone()));
         let services = Services {
             kv: KvServer::from_arc(Arc::clone(&kv_calls))
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
             watch,
-            lease: LeaseServer::new(LeaseService::new(context.clone()))
+            lease: LeaseServer::from_arc(Arc::clone(&lease_calls))
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
             cluster: ClusterServer::new(ClusterService::new(context.clone())),
             maintenance: MaintenanceServer::new(MaintenanceService::new(context.clone())),
             health: HealthServer::new(HealthService::new(context.closing.clone())),
             kv_calls,
+            lease_calls,
             context,
             message_bytes_max: limit,
             metrics,
@@ -153,6 +157,7 @@ impl Services {
             }
             "/etcdserverpb.KV/Txn" => self.unary(request, |message| kv.txn(message)).await,
             "/etcdserverpb.Watch/Watch" => Ok(self.watch(request)),
+            "/etcdserverpb.Lease/LeaseKeepAlive" => Ok(self.keep_alive(request)),
             _ => {
                 let Ok(response) = self.route(request)?.await;
                 match translate_transport_error(&response, self.message_bytes_max) {
@@ -192,12 +197,39 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let (head, body) = request.into_parts();
-        let decoder = ProstCodec::<WatchRequest, WatchRequest>::default().decoder();
-        let requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
-        let encoding = head.headers.get("grpc-encoding").cloned();
-        let requests = requests.map_err(move |error| encoding_error(error, encoding.as_ref()));
+        let (head, requests) = self.receive_stream(request);
         streaming::reply(self.watch.open(head.headers, head.extensions, requests))
+    }
+
+    fn keep_alive<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let (_head, requests) = self.receive_stream(request);
+        streaming::reply(self.lease_calls.keep_alive(requests))
+    }
+
+    /// The head of a call, and its messages as they come.
+    fn receive_stream<B, M>(
+        &self,
+        request: Request<B>,
+    ) -> (
+        Parts,
+        impl Stream<Item = Result<M, Status>> + Send + Unpin + use<B, M>,
+    )
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+        M: Message + Default + 'static,
+    {
+        let (head, body) = request.into_parts();
+        let decoder = ProstCodec::<M, M>::default().decoder();
+        let limit = self.message_bytes_max;
+        let requests = Streaming::new_request(decoder, body, None, Some(limit));
+        let encoding = head.headers.get("grpc-encoding").cloned();
+        let translate = move |error| encoding_error(error, encoding.as_ref());
+        (head, requests.map_err(translate))
     }
 
     fn route<B>(&self, request: Request<B>) -> Result<Generated, Status>
