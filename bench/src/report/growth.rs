@@ -40,8 +40,8 @@ pub(super) fn write(page: &mut String, session: &Session) -> Result {
         "Quoin alone, once: puts on an empty store, then {} keys with values of \
          {FILL_VALUE_BYTES} bytes,\nthen the same puts again; {:.1} GB in the data directory \
          by then. The puts are of random keys out of\nall that fill the store: new ones the \
-         first time, and ones that have a past the second. Then a compaction at the newest \
-         revision goes on\nbeside puts.\n",
+         first time, and ones that have a past the second.\nThen a \
+         compaction at the newest revision goes on beside puts.\n",
         growth.keys_count,
         growth.folder_bytes as f64 / 1e9,
     )?;

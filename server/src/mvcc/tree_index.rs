@@ -9,7 +9,7 @@
 //! Invariant: what is readable at or above the revision of the last compaction
 //! that ran over a key is never lost from its history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::ops::{Bound, ControlFlow};
 
 use parking_lot::RwLock;
@@ -89,12 +89,14 @@ impl TreeIndex {
     /// Takes over a stored change at start, in revision order.
     pub(super) fn restore(&mut self, key: &[u8], change: Change) {
         let now = usize::from(!change.is_tombstone());
-        match self.keys.get_mut(key) {
-            None => {
-                self.keys.insert(key.into(), KeyIndex::new(change));
+        // One walk down the tree: this is most of a start.
+        match self.keys.entry(IndexKey::from(key)) {
+            Entry::Vacant(place) => {
+                place.insert(KeyIndex::new(change));
                 self.alive_count += now;
             }
-            Some(entry) => {
+            Entry::Occupied(mut entry) => {
+                let entry = entry.get_mut();
                 let before = usize::from(!entry.newest().is_tombstone());
                 entry.push(change, &mut self.histories);
                 self.alive_count = self.alive_count + now - before;
