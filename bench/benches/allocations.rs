@@ -13,7 +13,6 @@ use std::{
     process::ExitCode,
     sync::Arc,
     thread,
-    time::Duration,
 };
 
 use quoin_bench::{
@@ -73,18 +72,8 @@ fn compare(is_long: bool) -> Result<(), Failure> {
     })?;
     let member = |position: usize| cluster.member((leader + position) % 3);
     let port = member(0)?.client_port;
-    let mut load = Options {
-        endpoints: vec![([127, 0, 0, 1], port).into()],
-        clients_count: 200,
-        connections_count: 20,
-        threads_count: 1,
-        rate: None,
-        warm_up: Duration::ZERO,
-        duration: None,
-        pids: Vec::new(),
-        folder: None,
-        seed: 1,
-    };
+    let endpoints = vec![([127, 0, 0, 1], port).into()];
+    let mut load = Options::to_the_end(endpoints, 200, 20, 1);
     let (keys_count, slack) = match is_long {
         true => (KEYS_COUNT, 1.0),
         false => (KEYS_COUNT / 10, 2.0),

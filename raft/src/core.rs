@@ -229,9 +229,8 @@ impl<S: StateMachine> Core<S> {
         if self.log_store.is_new() && !self.config.members.is_empty() {
             let member = |member: &crate::config::Member| {
                 let node = PeerNode {
-                    name: member.name.as_str().into(),
-                    peer_urls: member.peer_urls.as_slice().into(),
                     is_learner: false,
+                    ..PeerNode::from(member.clone())
                 };
                 (member.id, node)
             };

@@ -241,20 +241,7 @@ fn plan(
 }
 
 fn node_of(member: Member) -> BTreeMap<u64, PeerNode> {
-    let Member {
-        id,
-        name,
-        peer_urls,
-        is_learner,
-    } = member;
-    BTreeMap::from([(
-        id,
-        PeerNode {
-            name: name.into(),
-            peer_urls: peer_urls.into(),
-            is_learner,
-        },
-    )])
+    BTreeMap::from([(member.id, PeerNode::from(member))])
 }
 
 fn needs_upkeep(membership: &Membership) -> bool {

@@ -1,7 +1,7 @@
 //! What both sides of the thread boundary see: the raft thread writes, the
 //! server reads. Nothing here blocks the raft thread for longer than a copy.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -120,12 +120,11 @@ impl Shared {
 
 /// The members of a membership as the server sees them.
 pub(crate) fn members_of(membership: &Membership) -> Vec<Member> {
-    let voters: BTreeSet<u64> = membership.voter_ids().collect();
     let member = |(id, node): (&u64, &crate::types::PeerNode)| Member {
         id: *id,
         name: node.name.as_ref().to_owned(),
         peer_urls: node.peer_urls.to_vec(),
-        is_learner: node.is_learner && !voters.contains(id),
+        is_learner: is_learner(membership, *id),
     };
     membership.nodes().map(member).collect()
 }

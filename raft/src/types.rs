@@ -18,6 +18,7 @@ use openraft::impls::InlineBatch;
 use openraft::raft::responder::Responder;
 use openraft::{AnyError, Membership as RaftMembership, RaftTypeConfig};
 
+use crate::config::Member;
 use crate::log_store::{entry_codec, entry_pool};
 use crate::stages::Trace;
 use crate::state_machine::LogId as ShownLogId;
@@ -72,6 +73,16 @@ pub struct PeerNode {
     /// Asked to stay without a vote. A node without a vote and without this
     /// flag is promoted by whoever leads, as soon as it has caught up.
     pub is_learner: bool,
+}
+
+impl From<Member> for PeerNode {
+    fn from(member: Member) -> Self {
+        Self {
+            name: member.name.into(),
+            peer_urls: member.peer_urls.into(),
+            is_learner: member.is_learner,
+        }
+    }
 }
 
 /// A proposed payload.

@@ -115,18 +115,8 @@ impl Deployment {
         let Some(keys) = work.needs().filter(missing) else {
             return Ok(());
         };
-        let options = Options {
-            endpoints: self.endpoints.clone(),
-            clients_count: FILLERS_COUNT.0,
-            connections_count: FILLERS_COUNT.1,
-            threads_count: 1,
-            rate: None,
-            warm_up: Duration::ZERO,
-            duration: None,
-            pids: Vec::new(),
-            folder: None,
-            seed,
-        };
+        let (clients, connections) = FILLERS_COUNT;
+        let options = Options::to_the_end(self.endpoints.clone(), clients, connections, seed);
         let filled = load::run(&options, &Workload::fill(keys, work.value_bytes))?;
         complete(&filled, keys.keys_count)?;
         self.filled.push(keys.prefix);

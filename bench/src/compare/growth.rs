@@ -6,7 +6,7 @@
 //! compacted under puts, the member is stopped and started, and another one
 //! joins it. There is nothing of etcd in it.
 
-use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
 use quoin_proto::etcdserverpb::CompactionRequest;
 
@@ -149,17 +149,13 @@ pub async fn run(system: &System, gib: u64, flags: &CompareFlags) -> Result<Grow
 
 /// How loads are put on the member for a while.
 fn options(deployment: &Deployment, flags: &CompareFlags) -> Options {
+    let (clients, connections) = CLIENTS_COUNT;
     Options {
-        endpoints: deployment.endpoints.clone(),
-        clients_count: CLIENTS_COUNT.0,
-        connections_count: CLIENTS_COUNT.1,
-        threads_count: 1,
-        rate: None,
         warm_up: Duration::from_secs_f64(flags.warm_up.max(0.0)),
         duration: Some(Duration::from_secs_f64(flags.seconds.max(0.0)) * TIMES),
         pids: deployment.pids.clone(),
         folder: Some(deployment.folder.clone()),
-        seed: 1,
+        ..Options::to_the_end(deployment.endpoints.clone(), clients, connections, 1)
     }
 }
 
@@ -179,7 +175,7 @@ async fn compacting(
     options: Options,
     puts: Workload,
 ) -> Result<load::Outcome> {
-    let revision = ready::revision(first(&options.endpoints)?).await?;
+    let revision = ready::revision(loaded::address(&deployment.cluster, 0)?).await?;
     let mut kv = deployment.cluster.kv(0)?;
     let request = CompactionRequest {
         revision,
@@ -195,11 +191,6 @@ async fn compacting(
         what: "puts".to_owned(),
         problem: error.to_string(),
     })?
-}
-
-fn first(endpoints: &[SocketAddr]) -> Result<SocketAddr> {
-    let first = endpoints.first().copied();
-    first.ok_or_else(|| Error::Flags("no member to compact".to_owned()))
 }
 
 /// Bytes of all files below `folder`; those that vanish meanwhile count

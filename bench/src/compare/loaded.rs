@@ -87,7 +87,7 @@ pub(super) async fn join(deployment: &mut Deployment) -> Result<Duration> {
     ready::caught_up(address, revision, || Ok(cluster.start_member(position)?)).await
 }
 
-fn address(cluster: &Cluster, position: usize) -> Result<SocketAddr> {
+pub(super) fn address(cluster: &Cluster, position: usize) -> Result<SocketAddr> {
     let port = cluster.member(position)?.client_port;
     Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }

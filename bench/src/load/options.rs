@@ -26,3 +26,27 @@ pub struct Options {
     /// Start of the random sequences.
     pub seed: u64,
 }
+
+impl Options {
+    /// A workload that ends by itself, as fast as it goes, and without samples.
+    #[must_use]
+    pub const fn to_the_end(
+        endpoints: Vec<SocketAddr>,
+        clients_count: usize,
+        connections_count: usize,
+        seed: u64,
+    ) -> Self {
+        Self {
+            endpoints,
+            clients_count,
+            connections_count,
+            threads_count: 1,
+            rate: None,
+            warm_up: Duration::ZERO,
+            duration: None,
+            pids: Vec::new(),
+            folder: None,
+            seed,
+        }
+    }
+}

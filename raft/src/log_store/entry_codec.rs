@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::impls::leader_id_std::LeaderId;
 
+use crate::config::Member;
 use crate::types::{
     Entry, EntryBody, LogId, Membership, PeerNode, StoredMembership, Tag, Vote, log_id,
 };
@@ -267,14 +268,40 @@ fn put_membership(out: &mut BytesMut, membership: &Membership) {
     let nodes: Vec<_> = membership.nodes().collect();
     out.put_u16_le(u16::try_from(nodes.len()).unwrap_or(u16::MAX));
     for (id, node) in nodes {
-        out.put_u64_le(*id);
-        out.put_u8(u8::from(node.is_learner));
-        put_text(out, &node.name);
-        out.put_u16_le(u16::try_from(node.peer_urls.len()).unwrap_or(u16::MAX));
-        for url in node.peer_urls.iter().take(usize::from(u16::MAX)) {
-            put_text(out, url);
-        }
+        put_member(out, *id, node.is_learner, &node.name, &node.peer_urls);
     }
+}
+
+/// A member, as memberships and rosters hold it.
+pub(crate) fn put_member(
+    out: &mut BytesMut,
+    id: u64,
+    is_learner: bool,
+    name: &str,
+    peer_urls: &[String],
+) {
+    out.put_u64_le(id);
+    out.put_u8(u8::from(is_learner));
+    put_text(out, name);
+    out.put_u16_le(u16::try_from(peer_urls.len()).unwrap_or(u16::MAX));
+    for url in peer_urls.iter().take(usize::from(u16::MAX)) {
+        put_text(out, url);
+    }
+}
+
+/// # Errors
+/// The bytes are not one member.
+pub(crate) fn take_member(reader: &mut Reader) -> Result<Member, CodecError> {
+    let mut member = Member {
+        id: reader.long()?,
+        is_learner: reader.flag("learner")?,
+        name: reader.text("member name")?,
+        peer_urls: Vec::new(),
+    };
+    for _ in 0..reader.short()? {
+        member.peer_urls.push(reader.text("peer url")?);
+    }
+    Ok(member)
 }
 
 fn take_membership(reader: &mut Reader) -> Result<Membership, CodecError> {
@@ -297,21 +324,8 @@ fn take_membership(reader: &mut Reader) -> Result<Membership, CodecError> {
     }
     let mut nodes = BTreeMap::new();
     for _ in 0..reader.short()? {
-        let id = reader.long()?;
-        let is_learner = reader.flag("learner")?;
-        let name = reader.text("member name")?;
-        let mut peer_urls = Vec::new();
-        for _ in 0..reader.short()? {
-            peer_urls.push(reader.text("peer url")?);
-        }
-        nodes.insert(
-            id,
-            PeerNode {
-                name: name.into(),
-                peer_urls: peer_urls.into(),
-                is_learner,
-            },
-        );
+        let member = take_member(reader)?;
+        nodes.insert(member.id, PeerNode::from(member));
     }
     if configs.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());

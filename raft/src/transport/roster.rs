@@ -17,7 +17,7 @@ use super::handshake::{Identity, MAGIC, VERSION};
 use super::vectored::FrameWriter;
 use super::{TcpTransport, Transport, address_of};
 use crate::config::Member;
-use crate::log_store::entry_codec::{CodecError, Reader, put_text};
+use crate::log_store::entry_codec::{CodecError, Reader, put_member, take_member};
 use crate::log_store::entry_pool::EntryPool;
 use crate::metrics::Metrics;
 use crate::types::TypeConfig;
@@ -113,13 +113,8 @@ impl Roster {
         out.put_u64_le(self.member_id);
         out.put_u16_le(count(self.members.len()));
         for member in self.members.iter().take(usize::from(u16::MAX)) {
-            out.put_u64_le(member.id);
-            out.put_u8(u8::from(member.is_learner));
-            put_text(&mut out, &member.name);
-            out.put_u16_le(count(member.peer_urls.len()));
-            for url in member.peer_urls.iter().take(usize::from(u16::MAX)) {
-                put_text(&mut out, url);
-            }
+            let (name, peer_urls) = (&member.name, &member.peer_urls);
+            put_member(&mut out, member.id, member.is_learner, name, peer_urls);
         }
         let removed = self.removed.iter().rev().take(REMOVED_COUNT_MAX);
         out.put_u16_le(count(removed.len()));
@@ -135,16 +130,7 @@ impl Roster {
             ..Self::default()
         };
         for _ in 0..reader.short()? {
-            let mut member = Member {
-                id: reader.long()?,
-                is_learner: reader.flag("learner")?,
-                name: reader.text("member name")?,
-                ..Member::default()
-            };
-            for _ in 0..reader.short()? {
-                member.peer_urls.push(reader.text("peer url")?);
-            }
-            roster.members.push(member);
+            roster.members.push(take_member(&mut reader)?);
         }
         for _ in 0..reader.short()? {
             roster.removed.push(reader.long()?);

@@ -11,7 +11,7 @@ use std::{net::TcpListener, time::Duration};
 use futures_util::future::join_all;
 use quoin_raft::Roster;
 
-use crate::config::{InitialMember, ServerConfig};
+use crate::config::ServerConfig;
 
 /// How long a peer may take to answer. Source: etcd 3.7.
 const ASK_MAX: Duration = Duration::from_secs(1);
@@ -24,11 +24,7 @@ pub(super) async fn has_run_before(
     cluster_id: u64,
     member_id: u64,
 ) -> bool {
-    let others = config
-        .initial_cluster
-        .iter()
-        .filter(|member| member.name != config.name);
-    let urls: Vec<String> = others.flat_map(InitialMember::peer_url_texts).collect();
+    let urls = config.other_peer_urls();
     if urls.is_empty() {
         return false;
     }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use quoin_raft::{Roster, RosterError};
 
-use crate::config::{InitialMember, ServerConfig};
+use crate::config::ServerConfig;
 
 /// How long one peer may take to answer. Source: etcd 3.7.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -87,11 +87,7 @@ pub(super) async fn join(config: &ServerConfig) -> Result<Joined, JoinError> {
         .iter()
         .map(|url| url.as_str())
         .collect();
-    let others = config
-        .initial_cluster
-        .iter()
-        .filter(|member| member.name != config.name);
-    let urls: Vec<String> = others.flat_map(InitialMember::peer_url_texts).collect();
+    let urls = config.other_peer_urls();
     let urls: Vec<&str> = urls
         .iter()
         .map(String::as_str)
@@ -100,9 +96,8 @@ pub(super) async fn join(config: &ServerConfig) -> Result<Joined, JoinError> {
     let mut answers = Vec::new();
     for url in &urls {
         answers.push((*url, quoin_raft::ask_roster(url, ASK_MAX).await));
-        match decide(config, &answers) {
-            Some(decided) => return decided,
-            None => continue,
+        if let Some(decided) = decide(config, &answers) {
+            return decided;
         }
     }
     Err(refusal(config, &answers))

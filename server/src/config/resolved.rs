@@ -107,6 +107,13 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Peer URLs of all members of `--initial-cluster` but this one.
+    pub fn other_peer_urls(&self) -> Vec<String> {
+        let members = self.initial_cluster.iter();
+        let others = members.filter(|member| member.name != self.name);
+        others.flat_map(InitialMember::peer_url_texts).collect()
+    }
+
     /// The time a replicated request or linearizable read may take: five
     /// seconds for the disk and twice the election timeout for a new leader.
     pub fn request_timeout(&self) -> Duration {

@@ -84,14 +84,16 @@ impl KvService {
         let asked = Arc::clone(&request);
         let work = move |view: &ReadTransaction| {
             let mut tally = Tally::default();
-            let result = apply::read_only_txn(view, &asked, &mut tally);
-            result.map(|response| (response, tally))
+            match apply::read_only_txn(view, &asked, &mut tally) {
+                Ok(response) => Ok((response, tally)),
+                Err(error) => Err((error, tally)),
+            }
         };
-        let needs_disk = |error: &ApplyError| *error == ApplyError::NotInMemory;
+        let needs_disk = |(error, _tally): &(ApplyError, Tally)| *error == ApplyError::NotInMemory;
         let result = beside::read(&context.store, is_long, needs_disk, work).await?;
         let (result, tally) = match result {
             Ok((response, tally)) => (Ok(response), tally),
-            Err(error) => (Err(error), Tally::default()),
+            Err((error, tally)) => (Err(error), tally),
         };
         let metrics = &self.context.metrics;
         tally.add_to(&metrics.mvcc);
