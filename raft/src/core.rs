@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::applier::{Applier, ApplierControl};
 use crate::config::Config;
 use crate::contact::Contact;
+use crate::disk_watch;
 use crate::error::{Error, StopReason};
 use crate::forward::Proposal;
 use crate::incoming::Incoming;
@@ -208,6 +209,7 @@ impl<S: StateMachine> Core<S> {
         tokio::spawn(Arc::clone(self).command_loop(queues.commands));
         tokio::spawn(checkpoint_loop(Arc::clone(self), control));
         tokio::spawn(purge_loop(Arc::clone(self)));
+        tokio::spawn(disk_watch::watch(Arc::clone(self)));
         tokio::spawn(membership::upkeep_loop(Arc::clone(self)));
         tokio::spawn(membership::leave(Arc::clone(self)));
         tokio::spawn(membership::ask_around(Arc::clone(self)));

@@ -12,6 +12,7 @@ mod applier;
 mod config;
 mod contact;
 mod core;
+mod disk_watch;
 mod error;
 mod forward;
 mod incoming;

@@ -66,20 +66,27 @@ pub(crate) async fn transfer<S: StateMachine>(
     if target == Some(own) {
         return Ok(());
     }
-    let metrics = core.raft.metrics().borrow_watched().clone();
-    let target = best_target(&metrics, target, own, core.config.election_timeout)
-        .ok_or(TransferError::NoTarget)?;
-    core.raft
-        .trigger()
-        .transfer_leader(target)
-        .await
-        .map_err(|_| TransferError::Stopped)?;
+    hand_over(core, target).await?;
     let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != own));
     match TypeConfig::timeout(timeout, moved).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err(TransferError::Stopped),
         Err(_) => Err(TransferError::Timeout),
     }
+}
+
+/// Tells `target`, or the best voter, to take over. Returns before it does.
+pub(crate) async fn hand_over<S: StateMachine>(
+    core: &Core<S>,
+    target: Option<u64>,
+) -> Result<u64, TransferError> {
+    let metrics = core.raft.metrics().borrow_watched().clone();
+    let own = core.shared.member_id;
+    let target = best_target(&metrics, target, own, core.config.election_timeout)
+        .ok_or(TransferError::NoTarget)?;
+    let told = core.raft.trigger().transfer_leader(target).await;
+    told.map_err(|_| TransferError::Stopped)?;
+    Ok(target)
 }
 
 /// While this member leads: promotes who has caught up, finishes what an

@@ -91,6 +91,8 @@ pub struct Metrics {
     pub snapshots_receive_failed: Counter,
     /// Checkpoints of the state machine.
     pub checkpoints: Counter,
+    /// Writes of the log that took the disk longer than an election timeout.
+    pub disk_stalls: Counter,
     /// Times the leader changed as seen here.
     pub leader_changes: Counter,
 }

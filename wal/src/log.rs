@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) work: Condvar,
     /// Pending bytes have become fewer.
     pub(crate) room: Condvar,
+    /// Since when the writer has been waiting for the disk.
+    pub(crate) writing_since: Mutex<Option<Instant>>,
 }
 
 impl Log {
@@ -129,6 +132,7 @@ impl Log {
             state: Mutex::new(state),
             work: Condvar::new(),
             room: Condvar::new(),
+            writing_since: Mutex::new(None),
         });
         let running = Running {
             lock: Some(lock),
@@ -224,6 +228,13 @@ impl Log {
     /// The failure that stopped the log, if one has.
     pub fn failure(&self) -> Option<Error> {
         self.shared.state.lock().failure.clone()
+    }
+
+    /// How long the disk has taken so far over the write that is under way; zero
+    /// if there is none.
+    pub fn writing_for(&self) -> Duration {
+        let since = *self.shared.writing_since.lock();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// A watch on the durable index.

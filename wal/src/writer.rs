@@ -98,7 +98,10 @@ impl Writer {
     /// Makes a group durable and known.
     fn write_group(&mut self, group: &mut Group) -> Result<(), Error> {
         let base = if group.has_records() {
-            self.write_frame(group)?
+            *self.shared.writing_since.lock() = Some(Instant::now());
+            let written = self.write_frame(group);
+            *self.shared.writing_since.lock() = None;
+            written?
         } else {
             0
         };

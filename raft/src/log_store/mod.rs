@@ -148,6 +148,11 @@ impl LogStore {
         Some(self.shared.wal.failure()?.into())
     }
 
+    /// See [`Log::writing_for`].
+    pub(crate) fn writing_for(&self) -> std::time::Duration {
+        self.shared.wal.writing_for()
+    }
+
     /// Writes and syncs what is pending and stops the writer. May block.
     pub(crate) fn close(&self) -> Result<(), Error> {
         Ok(self.shared.wal.close()?)

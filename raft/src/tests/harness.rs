@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use quoin_wal::storage::FaultyStorage;
 use tempfile::TempDir;
 
 use super::register::{Disk, Register};
@@ -40,12 +41,18 @@ pub(crate) struct TestMember {
     pub(crate) net: Net,
     pub(crate) address: String,
     pub(crate) listener: Option<TcpListener>,
+    /// What the log is on, if not on files.
+    pub(crate) storage: Option<FaultyStorage>,
     _directory: Arc<TempDir>,
 }
 
 impl TestMember {
     pub(crate) async fn start(&mut self) {
-        let store = LogStore::open(&self.config).unwrap();
+        let store = match &self.storage {
+            Some(storage) => LogStore::open_on(Arc::new(storage.clone()), &self.config),
+            None => LogStore::open(&self.config),
+        };
+        let store = store.unwrap();
         let register = Register::open(self.disk.clone(), Some(store.durable()));
         let config = self.config.clone();
         let node = match &self.net {
@@ -132,6 +139,7 @@ impl Cluster {
                     net: net.clone(),
                     address: address.clone(),
                     listener: listeners.next(),
+                    storage: None,
                     _directory: directory,
                 }
             })
@@ -140,7 +148,25 @@ impl Cluster {
     }
 
     pub(crate) async fn start(net: &Net, count: u64, tune: impl Fn(&mut Config)) -> Self {
+        Self::new(net, count, tune).started().await
+    }
+
+    /// The same with every log on a disk that does as it is told.
+    pub(crate) async fn start_on_faulty_disks(
+        net: &Net,
+        count: u64,
+        tune: impl Fn(&mut Config),
+    ) -> Self {
         let mut cluster = Self::new(net, count, tune);
+        for (member, seed) in cluster.members.iter_mut().zip(0..) {
+            member.config.wal.segment_bytes = 1 << 20;
+            member.storage = Some(FaultyStorage::new(seed));
+        }
+        cluster.started().await
+    }
+
+    async fn started(self) -> Self {
+        let mut cluster = self;
         for member in &mut cluster.members {
             member.start().await;
         }

@@ -2,6 +2,7 @@
 //! snapshots and faults, over memory and over TCP.
 
 mod cluster;
+mod disk;
 mod entry_codec;
 mod faults;
 mod frame;

@@ -273,6 +273,13 @@ fn raft_sources(metrics: &Metrics, node: &Node) {
     counter(
         metrics,
         node,
+        "quoin_raft_disk_stalls_total",
+        "Log writes that took longer than an election timeout.",
+        |n| n.metrics().disk_stalls.value(),
+    );
+    counter(
+        metrics,
+        node,
         "quoin_raft_checkpoints_total",
         "Checkpoints for the log.",
         |n| n.metrics().checkpoints.value(),

@@ -2,7 +2,8 @@
 //!
 //! Every operation is counted; one can be made to fail, alone or with all that
 //! follow (the process or the machine dies in the middle of it, a write then
-//! lands in part). The disk may be small, and full. `after_crash` gives the disk
+//! lands in part). The disk may be small, and full, and it may hang: no answer to
+//! anything until it is told to go on. `after_crash` gives the disk
 //! as found after power loss: what was synced, plus what the loss mode leaves of
 //! the rest, in 512 byte sectors. Names are an ordered journal of which a prefix
 //! survives, as on ext4.
@@ -13,14 +14,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::memory::{copy_in, copy_out};
 use super::{LockGuard, Storage, StorageFile, names_in};
 
 /// A disk in memory that misbehaves. Clones share it.
 #[derive(Clone, Debug)]
-pub struct FaultyStorage(Arc<Mutex<Disk>>);
+pub struct FaultyStorage(Arc<Device>);
+
+#[derive(Debug, Default)]
+struct Device {
+    disk: Mutex<Disk>,
+    /// The disk answers again.
+    answers: Condvar,
+}
 
 /// What power loss does to writes that were not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +51,8 @@ struct Disk {
     locked: BTreeSet<PathBuf>,
     /// Bytes of all files together; `None` is endless.
     bytes_max: Option<usize>,
+    /// Nothing is answered.
+    hangs: bool,
     operations_count: u64,
     fail_at: Option<u64>,
     dead_from: Option<u64>,
@@ -71,48 +81,61 @@ struct Lock {
 impl FaultyStorage {
     /// An empty disk without faults.
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Disk {
+        Self::of(Disk {
             random: seed,
             ..Disk::default()
-        })))
+        })
+    }
+
+    fn of(disk: Disk) -> Self {
+        Self(Arc::new(Device {
+            disk: Mutex::new(disk),
+            answers: Condvar::new(),
+        }))
+    }
+
+    /// Answers nothing from now on, or goes on.
+    pub fn hang(&self, hangs: bool) {
+        self.0.disk.lock().hangs = hangs;
+        self.0.answers.notify_all();
     }
 
     /// Operations so far: every call on the storage or its files but `lock`.
     pub fn operations_count(&self) -> u64 {
-        self.0.lock().operations_count
+        self.0.disk.lock().operations_count
     }
 
     /// Makes the operation with this ordinal (from 0) fail, once.
     pub fn fail_at(&self, operation: u64) {
-        self.0.lock().fail_at = Some(operation);
+        self.0.disk.lock().fail_at = Some(operation);
     }
 
     /// Makes the operation with this ordinal (from 0) and all later ones fail.
     pub fn die_at(&self, operation: u64) {
-        self.0.lock().dead_from = Some(operation);
+        self.0.disk.lock().dead_from = Some(operation);
     }
 
     /// Bounds the bytes of all files together; `None` takes the bound away. A
     /// write for which there is no room lands in part and fails.
     pub fn limit_bytes(&self, bytes_max: Option<usize>) {
-        self.0.lock().bytes_max = bytes_max;
+        self.0.disk.lock().bytes_max = bytes_max;
     }
 
     /// Bytes of all files together.
     pub fn used_bytes(&self) -> usize {
-        self.0.lock().used_bytes()
+        self.0.disk.lock().used_bytes()
     }
 
     /// Makes every operation from now on fail.
     pub fn die(&self) {
-        let mut disk = self.0.lock();
+        let mut disk = self.0.disk.lock();
         disk.dead_from = Some(disk.operations_count);
     }
 
     /// The disk after power loss, without faults. The old one is dead.
     pub fn after_crash(&self, loss: Loss) -> Self {
         self.die();
-        let mut disk = self.0.lock();
+        let mut disk = self.0.disk.lock();
         let changes_count = disk.journal.len();
         let kept_count = match loss {
             Loss::Drop => 0,
@@ -130,18 +153,18 @@ impl FaultyStorage {
         }
         let random = disk.next_random();
         let synced_names = names.clone();
-        Self(Arc::new(Mutex::new(Disk {
+        Self::of(Disk {
             names,
             synced_names,
             files,
             random,
             ..Disk::default()
-        })))
+        })
     }
 
     /// All files with their content, sorted by path.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let disk = self.0.lock();
+        let disk = self.0.disk.lock();
         let content = |file: &usize| disk.files.get(*file).map(|image| image.content.clone());
         disk.names
             .iter()
@@ -151,7 +174,7 @@ impl FaultyStorage {
 
     /// Replaces a file's content, durably, or creates the file.
     pub fn overwrite(&self, path: &Path, content: &[u8]) {
-        let mut disk = self.0.lock();
+        let mut disk = self.0.disk.lock();
         let image = Image {
             content: content.to_vec(),
             synced: content.to_vec(),
@@ -165,7 +188,10 @@ impl FaultyStorage {
 
     /// Counts an operation; `Err` if it is scheduled to fail.
     fn begin(&self) -> io::Result<parking_lot::MutexGuard<'_, Disk>> {
-        let mut disk = self.0.lock();
+        let mut disk = self.0.disk.lock();
+        while disk.hangs {
+            self.0.answers.wait(&mut disk);
+        }
         let ordinal = disk.operations_count;
         disk.operations_count += 1;
         let is_dead = disk.dead_from.is_some_and(|from| ordinal >= from);
@@ -257,7 +283,7 @@ impl Storage for FaultyStorage {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        if !self.0.lock().locked.insert(path.to_path_buf()) {
+        if !self.0.disk.lock().locked.insert(path.to_path_buf()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(Lock {
@@ -335,7 +361,7 @@ impl StorageFile for Handle {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let begun = self.storage.begin().map(drop);
-        let mut disk = self.storage.0.lock();
+        let mut disk = self.storage.0.disk.lock();
         let is_last = disk
             .dead_from
             .is_some_and(|from| from + 1 == disk.operations_count);
@@ -375,7 +401,7 @@ impl StorageFile for Handle {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.storage.0.lock().locked.remove(&self.path);
+        self.storage.0.disk.lock().locked.remove(&self.path);
     }
 }
 
