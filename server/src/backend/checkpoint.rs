@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ use super::handle::{Recovered, Shared};
 use super::meta::Meta;
 use super::page::PageMap;
 use super::read_view::{Tables, View};
+use super::recycle::Recycling;
 use super::state_directory::{Current, disk_bytes};
 use super::table::Table;
 use crate::base::revision::Revision;
@@ -36,15 +38,21 @@ pub(super) struct Checkpointer {
     pub(super) is_current: bool,
     pub(super) pages: PageMap,
     pub(super) next_id: u64,
+    /// A move into a new engine.
+    pub(super) recycling: Option<Recycling>,
+    /// Size of the files right after the last move, in percent of what they held.
+    pub(super) recycled_percent: u64,
+    /// Set after a failed attempt.
+    pub(super) recycle_not_before: Option<Instant>,
 }
 
 /// What one checkpoint is about.
-struct Job {
-    plan: Plan,
+pub(super) struct Job {
+    pub(super) plan: Plan,
     view: Arc<View>,
     /// The small tables of the view, and the dead marks of the plan.
-    tables: Tables,
-    changed_rows: BTreeSet<(Table, Bytes)>,
+    pub(super) tables: Tables,
+    pub(super) changed_rows: BTreeSet<(Table, Bytes)>,
 }
 
 impl Checkpointer {
@@ -60,10 +68,19 @@ impl Checkpointer {
         }
         let cold = self.cold_store()?;
         self.check_space(&job, effort)?;
+        self.carry_out(&job, &cold)
+    }
+
+    /// Writes the job to `cold` and makes that what is current.
+    pub(super) fn carry_out(
+        &mut self,
+        job: &Job,
+        cold: &Arc<ColdStore>,
+    ) -> Result<Recovered, Error> {
         let mut writer = BlockWriter::new(cold.engine()?, self.next_id);
-        let (checkpointed, packed_bytes) = pack_hot(&job, &mut writer)?;
+        let (checkpointed, packed_bytes) = pack_hot(job, &mut writer)?;
         for run in &job.plan.runs {
-            rewrite(&cold, run, &mut writer)?;
+            rewrite(cold, run, &mut writer)?;
         }
         self.pages.write(
             &job.changed_rows,
@@ -88,8 +105,10 @@ impl Checkpointer {
         writer.flush()?;
         self.next_id = writer.next_id;
         let added = writer.added;
-        self.commit(&cold, &job, checkpointed)?;
-        self.publish(&cold, &job.plan, added, checkpointed);
+        let added_bytes = added.iter().map(|(entry, _)| u64::from(entry.block_bytes));
+        self.note_checkpointed(added_bytes.sum());
+        self.commit(cold, job, checkpointed)?;
+        self.publish(cold, &job.plan, added, checkpointed);
         let position = job.view.position();
         *self.shared.durable.lock() = position.clone();
         self.shared
@@ -105,7 +124,7 @@ impl Checkpointer {
         Ok(position)
     }
 
-    fn begin(&self, effort: Effort) -> Job {
+    pub(super) fn begin(&self, effort: Effort) -> Job {
         self.shared.is_dirty.store(false, Ordering::SeqCst);
         let mut plan = self.shared.collector.lock().plan(effort);
         let mut unwritten = self.shared.publish.lock();
@@ -137,10 +156,7 @@ impl Checkpointer {
         if self.shared.opener.is_volatile() {
             return Ok(());
         }
-        let path = self.shared.state.root();
-        let io_error = |error: rustix::io::Errno| Error::io("stat", path)(error.into());
-        let stat = rustix::fs::statvfs(path).map_err(io_error)?;
-        let available_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let available_bytes = self.available_bytes()?;
         let hot_bytes = self.shared.unwritten_bytes.load(Ordering::Acquire) as u64;
         let rewritten_bytes = if job.plan.runs.is_empty() {
             0
@@ -151,12 +167,23 @@ impl Checkpointer {
             + SPACE_RESERVE_BYTES;
         if available_bytes < needed_bytes {
             return Err(Error::NoSpace {
-                path: path.to_owned(),
+                path: self.shared.state.root().to_owned(),
                 available_bytes,
                 needed_bytes,
             });
         }
         Ok(())
+    }
+
+    /// What the volume has free for us.
+    pub(super) fn available_bytes(&self) -> Result<u64, Error> {
+        if self.shared.opener.is_volatile() {
+            return Ok(u64::MAX);
+        }
+        let path = self.shared.state.root();
+        let io_error = |error: rustix::io::Errno| Error::io("stat", path)(error.into());
+        let stat = rustix::fs::statvfs(path).map_err(io_error)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn commit(
@@ -182,7 +209,7 @@ impl Checkpointer {
                     source: source.into(),
                 })?;
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         cold.engine()?.commit(&meta.encode())?;
         if let Some(durations) = &self.shared.config.commit_durations {
             durations.observe(started.elapsed().as_secs_f64());

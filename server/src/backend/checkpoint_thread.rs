@@ -13,9 +13,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
-use super::collect::Effort;
+use super::collect::{CANDIDATE_PERCENT, Effort, FULL_PERCENT, LITTERED_PERCENT};
 use super::error::Error;
 use super::handle::{Recovered, Shared};
+use super::recycle::STEP_BYTES;
 use super::stage::Staged;
 
 /// What the thread is asked to do.
@@ -45,6 +46,8 @@ enum Task {
     Checkpoint(Vec<oneshot::Sender<Result<Recovered, Error>>>),
     Defragment(Vec<oneshot::Sender<Result<(), Error>>>),
     Install(Box<Staged>, InstallWaiter),
+    /// A step of giving space back.
+    Recycle,
     Stop(Stop),
 }
 
@@ -122,7 +125,7 @@ impl Shared {
         }
     }
 
-    fn is_checkpoint_due(&self) -> bool {
+    pub(super) fn is_checkpoint_due(&self) -> bool {
         let due_bytes = self.config.checkpoint_bytes.min(self.config.hot_bytes_max);
         self.unwritten_bytes.load(Ordering::Acquire) >= due_bytes.max(1)
     }
@@ -191,17 +194,27 @@ impl Checkpointer {
                     let _ = waiter.send(result.clone());
                     result?;
                 }
-                Task::Stop(Stop::AsIs) => return Ok(()),
+                Task::Recycle => {
+                    self.recycle_step(STEP_BYTES).map_err(explained)?;
+                    continue;
+                }
+                Task::Stop(Stop::AsIs) => {
+                    self.abandon_recycling();
+                    return Ok(());
+                }
                 Task::Stop(Stop::AfterCheckpoint) => {
+                    self.abandon_recycling();
                     return self.checkpoint_if_needed().map(drop).map_err(explained);
                 }
             }
+            self.recycle_if_wasteful().map_err(explained)?;
         }
     }
 
     fn next_task(&self, last: Instant) -> Task {
         let shared = &self.shared;
-        let mut deadline = last + shared.config.checkpoint_interval;
+        let step = self.next_step();
+        let mut looked = last;
         let mut orders = shared.orders.lock();
         loop {
             if let Some((staged, waiter)) = orders.install.take() {
@@ -216,19 +229,31 @@ impl Checkpointer {
             if !orders.checkpoints.is_empty() || shared.is_checkpoint_due() {
                 return Task::Checkpoint(std::mem::take(&mut orders.checkpoints));
             }
-            let is_dirty = shared.is_dirty.load(Ordering::SeqCst);
-            if !is_dirty && !shared.has_garbage.load(Ordering::SeqCst) {
-                shared.ordered.wait(&mut orders);
-                continue;
+            let now = Instant::now();
+            if step.is_some_and(|step| step <= now) {
+                return Task::Recycle;
             }
-            shared.ordered.wait_until(&mut orders, deadline);
-            if Instant::now() >= deadline {
-                if is_dirty || shared.collector.lock().has_work(self.usual_effort()) {
+            let is_dirty = shared.is_dirty.load(Ordering::SeqCst);
+            let has_garbage = shared.has_garbage.load(Ordering::SeqCst);
+            let due = last + shared.config.checkpoint_interval;
+            if is_dirty && due <= now {
+                return Task::Checkpoint(Vec::new());
+            }
+            let look = looked + shared.config.collect_interval;
+            if has_garbage && look <= now {
+                let effort = self.usual_effort();
+                if shared.collector.lock().has_work(effort) {
                     return Task::Checkpoint(Vec::new());
                 }
-                deadline = Instant::now() + shared.config.checkpoint_interval;
+                looked = now;
                 let has_graves = shared.collector.lock().has_graves();
                 shared.has_garbage.store(has_graves, Ordering::SeqCst);
+                continue;
+            }
+            let wakes = [is_dirty.then_some(due), has_garbage.then_some(look), step];
+            match wakes.into_iter().flatten().min() {
+                Some(wake) => drop(shared.ordered.wait_until(&mut orders, wake)),
+                None => shared.ordered.wait(&mut orders),
             }
         }
     }
@@ -237,7 +262,11 @@ impl Checkpointer {
         let quarter = (self.shared.config.checkpoint_bytes / 4) as u64;
         Effort {
             budget_bytes: quarter.max(BUDGET_BYTES_MIN),
-            is_full: false,
+            live_percent_min: if self.shared.collector.lock().is_littered() {
+                LITTERED_PERCENT
+            } else {
+                CANDIDATE_PERCENT
+            },
         }
     }
 
@@ -255,7 +284,7 @@ impl Checkpointer {
     fn defragment(&mut self) -> Result<(), Error> {
         let effort = Effort {
             budget_bytes: DEFRAGMENT_STEP_BYTES,
-            is_full: true,
+            live_percent_min: FULL_PERCENT,
         };
         let mut before = u64::MAX;
         loop {
@@ -270,6 +299,10 @@ impl Checkpointer {
             before = now;
         }
         self.checkpoint(effort)?;
+        if self.recycle_now()? {
+            return Ok(());
+        }
+        // No room for a second copy.
         if let Some(cold) = &self.cold {
             cold.engine()?.reclaim()?;
             let bytes = super::state_directory::disk_bytes(cold.path());

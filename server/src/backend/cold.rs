@@ -21,7 +21,8 @@ use super::error::Error;
 pub(super) struct ColdStore {
     /// `None` only while dropping.
     engine: Option<Arc<dyn Engine>>,
-    cache: BlockCache,
+    /// Shared with the store that these blocks were moved from.
+    cache: Arc<BlockCache>,
     path: PathBuf,
     /// Number of the state directory.
     pub(super) generation: u64,
@@ -36,7 +37,7 @@ impl ColdStore {
         generation: u64,
         cache_bytes_max: usize,
     ) -> Self {
-        let cache = BlockCache::new(cache_bytes_max);
+        let cache = Arc::new(BlockCache::new(cache_bytes_max));
         Self {
             engine: Some(engine),
             cache,
@@ -44,6 +45,12 @@ impl ColdStore {
             generation,
             is_obsolete: AtomicBool::new(false),
         }
+    }
+
+    /// The same store with the cache of another one that has the same blocks.
+    pub(super) fn with_cache_of(mut self, other: &Self) -> Self {
+        self.cache = Arc::clone(&other.cache);
+        self
     }
 
     /// The engine itself.

@@ -65,8 +65,23 @@ pub(super) struct DeadSet {
 pub(super) struct Effort {
     /// Bytes of blocks to rewrite at most.
     pub(super) budget_bytes: u64,
-    /// Whether to go for 90 % full blocks instead of 50 %.
-    pub(super) is_full: bool,
+    /// Blocks with a smaller part of live records than this are packed anew.
+    pub(super) live_percent_min: u64,
+}
+
+impl Effort {
+    /// Nothing but what costs nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            budget_bytes: 0,
+            live_percent_min: CANDIDATE_PERCENT,
+        }
+    }
+
+    /// Whether any two small neighbours are merged.
+    fn is_full(self) -> bool {
+        self.live_percent_min >= FULL_PERCENT
+    }
 }
 
 /// What one checkpoint does for space, as of the moment it was made.
@@ -142,10 +157,9 @@ impl BlockLife {
         self.bytes() - self.dead_bytes()
     }
 
-    fn is_sparse(&self, is_full: bool) -> bool {
+    fn is_sparse(&self, live_percent_min: u64) -> bool {
         let live = u64::from(self.entry.records_count - self.dead.count);
-        let wanted_percent = if is_full { 90 } else { 50 };
-        live * 100 < u64::from(self.entry.records_count) * wanted_percent
+        live * 100 < u64::from(self.entry.records_count) * live_percent_min
     }
 
     fn is_small(&self) -> bool {
@@ -236,7 +250,7 @@ impl Collector {
         if life.dead.insert(ordinal, life.entry.records_count) {
             self.dead_bytes += life.dead_bytes() - before;
             self.changed_blocks.insert(*first);
-            if life.is_sparse(false) {
+            if life.is_sparse(CANDIDATE_PERCENT) {
                 self.candidates.insert(*first);
             }
         }
@@ -318,6 +332,16 @@ impl Collector {
         self.total_bytes
     }
 
+    /// Whether so much is dead that blocks which are half full do not pay.
+    pub(super) fn is_littered(&self) -> bool {
+        self.dead_bytes * 4 > self.total_bytes && self.dead_bytes > LITTER_BYTES_MIN
+    }
+
+    /// Forgets blocks that are gone with their engine.
+    pub(super) fn forget_graves(&mut self) {
+        self.graves.clear();
+    }
+
     /// Whether removed blocks wait for views that still know them.
     pub(super) fn has_graves(&self) -> bool {
         !self.graves.is_empty()
@@ -366,9 +390,9 @@ impl Collector {
             run: Run::default(),
             done: vec![],
         };
-        if effort.is_full {
+        if effort.live_percent_min > CANDIDATE_PERCENT {
             for life in self.blocks.values() {
-                let is_candidate = life.is_small() || life.is_sparse(true);
+                let is_candidate = life.is_small() || life.is_sparse(effort.live_percent_min);
                 runs.visit(is_candidate.then_some(life));
             }
         } else {
@@ -421,7 +445,7 @@ impl Runs {
         };
         self.left_bytes -= life.live_bytes();
         self.run.live_bytes += life.live_bytes();
-        self.run.has_sparse |= life.is_sparse(self.effort.is_full);
+        self.run.has_sparse |= life.is_sparse(self.effort.live_percent_min);
         self.run.victims.push(Victim {
             entry: life.entry,
             dead: life.dead.clone(),
@@ -430,7 +454,7 @@ impl Runs {
 
     fn end_run(&mut self) {
         let run = std::mem::take(&mut self.run);
-        let is_enough = self.effort.is_full
+        let is_enough = self.effort.is_full()
             || run.live_bytes >= BLOCK_BYTES_MAX as u64
             || run.victims.len() >= SMALL_RUN_BLOCKS;
         if run.has_sparse || (run.victims.len() > 1 && is_enough) {
@@ -441,6 +465,14 @@ impl Runs {
     }
 }
 
+/// What a block has to fall below to be looked at in the usual course.
+pub(super) const CANDIDATE_PERCENT: u64 = 50;
+/// The same while much is dead: what lives then takes at most a third more.
+pub(super) const LITTERED_PERCENT: u64 = 75;
+/// The same when everything is to be collected.
+pub(super) const FULL_PERCENT: u64 = 90;
+/// Less is not worth a walk over all blocks.
+const LITTER_BYTES_MIN: u64 = 1 << 20;
 /// Blocks replaced per checkpoint at most: bounds the meta row to 128 KB.
 const VICTIMS_MAX: usize = 8192;
 /// So many small neighbours are merged even if they do not fill a block: each

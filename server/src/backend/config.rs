@@ -36,6 +36,10 @@ pub struct Config {
     pub checkpoint_bytes: usize,
     /// Longest time a change stays out of the engine.
     pub checkpoint_interval: Duration,
+    /// How often garbage is looked for while there is some.
+    pub collect_interval: Duration,
+    /// Bytes copied per second to make the files shrink; 0: only when asked to.
+    pub space_bytes_per_second: u64,
     /// Where the time of each engine commit is noted, if anywhere.
     pub commit_durations: Option<prometheus::Histogram>,
 }
@@ -52,6 +56,8 @@ impl Config {
             engine_cache_bytes_max: ENGINE_CACHE_BYTES_MAX,
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_interval: CHECKPOINT_INTERVAL,
+            collect_interval: COLLECT_INTERVAL,
+            space_bytes_per_second: SPACE_BYTES_PER_SECOND,
             commit_durations: None,
         }
     }
@@ -78,5 +84,9 @@ const BLOCK_CACHE_BYTES_MAX: usize = 64 << 20;
 const ENGINE_CACHE_BYTES_MAX: usize = 16 << 20;
 /// Large enough to fill blocks, small enough to keep a flush short.
 const CHECKPOINT_BYTES: usize = 32 << 20;
+/// A checkpoint that only collects is small; more often, its flushes would be felt.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+/// A gigabyte in about a minute, a small part of what a disk does.
+const SPACE_BYTES_PER_SECOND: u64 = 16 << 20;
 /// Bounds the replay after a crash and the age of unflushed data.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);

@@ -393,6 +393,9 @@ impl Shared {
             is_current: false,
             pages: PageMap::default(),
             next_id: 0,
+            recycling: None,
+            recycled_percent: 0,
+            recycle_not_before: None,
         };
         if self.opener.is_volatile() {
             return Ok(checkpointer);
@@ -446,6 +449,11 @@ impl Shared {
         let cold = ColdStore::new(engine, path, generation, cache);
         cold.set_obsolete(!self.opener.is_volatile());
         Ok(cold)
+    }
+
+    /// As `create_cold_store`, for the blocks of `other` under the same ids.
+    pub(super) fn create_cold_store_beside(&self, other: &ColdStore) -> Result<ColdStore, Error> {
+        Ok(self.create_cold_store()?.with_cache_of(other))
     }
 
     /// Fails when the checkpoint thread has ended.

@@ -31,6 +31,7 @@ mod read_transaction;
 mod read_view;
 mod record;
 mod recovery;
+mod recycle;
 mod row_table;
 mod segment;
 mod segment_list;

@@ -12,7 +12,8 @@ use super::collect::Collector;
 /// Space taken by the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sizes {
-    /// Bytes on disk plus bytes waiting in memory to be written.
+    /// Bytes on disk plus bytes waiting in memory to be written. A copy that is
+    /// being made to shrink the files is not counted, nor what readers still hold.
     pub allocated_bytes: u64,
     /// Bytes that live data needs.
     pub in_use_bytes: u64,
@@ -32,6 +33,10 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn note_disk(&self, bytes: u64) {
         self.disk_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.disk_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_pages(&self, bytes: u64) {

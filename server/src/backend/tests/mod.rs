@@ -8,6 +8,7 @@ mod full;
 mod limits;
 mod model;
 mod random;
+mod space;
 mod transfer;
 
 use std::sync::Arc;
@@ -59,6 +60,8 @@ impl Place {
     fn config(&self) -> Config {
         let mut config = Config::new(self.directory.path(), self.kind, IDENTITY);
         config.checkpoint_interval = std::time::Duration::from_secs(3600);
+        config.collect_interval = config.checkpoint_interval;
+        config.space_bytes_per_second = 0;
         config.block_cache_bytes_max = 1 << 20;
         config
     }
