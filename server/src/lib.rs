@@ -7,6 +7,7 @@ pub mod lease;
 pub mod listener;
 pub mod local;
 pub mod mvcc;
+pub mod offline;
 pub mod ops;
 pub mod process;
 pub mod service;

@@ -11,6 +11,7 @@ mod diagnostics;
 mod leaks;
 mod membership;
 mod metrics;
+mod offline;
 mod quorum;
 mod replication;
 mod shutdown;

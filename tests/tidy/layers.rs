@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use crate::tree::{File, files, none};
 
 /// Module, its layer, and what it may use on its own layer.
-const MODULES: [(&str, u8, &[&str]); 23] = [
+const MODULES: [(&str, u8, &[&str]); 24] = [
     ("main", 5, &["bootstrap", "shutdown", "local"]),
     ("lib", 5, &[]),
     ("bootstrap", 5, &["shutdown"]),
     ("shutdown", 5, &["bootstrap"]),
     ("local", 5, &["bootstrap", "shutdown"]),
+    ("offline", 5, &["bootstrap"]),
     ("duties", 4, &[]),
     ("process", 4, &[]),
     ("listener", 4, &["gateway", "ops", "service"]),

@@ -9,6 +9,7 @@
 //! Lock order: `State` is a leaf; it is never held over an await or a call
 //! into the log that can block.
 
+mod behind;
 mod durable;
 pub(crate) mod entry_cache;
 pub(crate) mod entry_codec;

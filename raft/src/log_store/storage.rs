@@ -156,7 +156,7 @@ impl LogStore {
         Ok(())
     }
 
-    fn purge_to(&self, upto: LogId) {
+    pub(super) fn purge_to(&self, upto: LogId) {
         {
             let mut state = self.shared.state.lock();
             state.cache.purge_to(upto.index);

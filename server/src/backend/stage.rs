@@ -25,6 +25,7 @@ use super::page::{PageMap, decode_page};
 use super::read_view::{Tables, View};
 use super::record::RecordInfo;
 use super::recovery::{self, Loaded};
+use super::row_table::RowTable;
 use super::table::Table;
 use crate::base::revision::Revision;
 
@@ -97,6 +98,17 @@ impl Staging {
     /// Whether the end of the stream has been received.
     pub fn is_complete(&self) -> bool {
         self.last_kind == Some(FrameKind::End) && self.buffer.is_empty()
+    }
+
+    /// Gives a completely received state another place in a log: that of a new
+    /// cluster with this membership. Nothing of the sender's members stays.
+    pub fn found(&mut self, applied: Applied, membership: Bytes) {
+        self.position.applied = Some(applied);
+        self.position.membership = Some(membership);
+        for table in [Table::Members, Table::MembersRemoved, Table::Cluster] {
+            self.rows.retain(|(of, _)| *of != table);
+            *self.tables.table_mut(table) = RowTable::default();
+        }
     }
 
     /// Ends the state and reads it back.

@@ -107,13 +107,19 @@ impl Identity {
 
 /// What the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ids {
-    cluster_id: u64,
-    member_id: u64,
-    joined: bool,
+pub(crate) struct Ids {
+    pub(crate) cluster_id: u64,
+    pub(crate) member_id: u64,
+    /// It joined a running cluster.
+    pub(crate) joined: bool,
 }
 
 impl Ids {
+    /// Writes the file of a new member directory.
+    pub(crate) fn write(self, member_directory: &Path) -> Result<(), IdentityError> {
+        write(&member_directory.join(FILE_NAME), self)
+    }
+
     fn with_members(self, config: &ServerConfig) -> Identity {
         let first = if self.joined {
             Vec::new()

@@ -14,7 +14,9 @@ mod metrics;
 mod probe;
 mod server;
 mod start_error;
-mod stores;
+pub(crate) mod stores;
 
+pub use identity::IdentityError;
+pub(crate) use identity::Ids;
 pub use server::{MemberEnd, Server, start};
 pub use start_error::StartError;

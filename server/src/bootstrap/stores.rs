@@ -40,11 +40,7 @@ pub(super) fn open(
     commit_durations: prometheus::Histogram,
 ) -> Result<Stores, StartError> {
     let directory = config.member_directory().join("backend");
-    let engine = match config.backend.engine {
-        Engine::Sled => EngineKind::Sled,
-        Engine::Redb => EngineKind::Redb,
-        Engine::Memory => EngineKind::Memory,
-    };
+    let engine = engine_kind(config.backend.engine);
     let owner = backend::Identity {
         cluster_id: identity.cluster_id,
         member_id: identity.member_id,
@@ -71,6 +67,15 @@ pub(super) fn open(
     };
     reload(&stores)?;
     Ok(stores)
+}
+
+/// `--backend-engine` as the backend takes it.
+pub(crate) fn engine_kind(engine: Engine) -> EngineKind {
+    match engine {
+        Engine::Sled => EngineKind::Sled,
+        Engine::Redb => EngineKind::Redb,
+        Engine::Memory => EngineKind::Memory,
+    }
 }
 
 fn size(bytes: u64) -> usize {
