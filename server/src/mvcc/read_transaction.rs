@@ -140,6 +140,14 @@ impl ReadTransaction {
         hash::run(self, revision)
     }
 
+    /// The hash of the newest records and of all that is kept beside them.
+    ///
+    /// # Errors
+    /// The backend failed.
+    pub fn hash_everything(&self) -> Result<u32, Error> {
+        hash::of_everything(self)
+    }
+
     /// Shows every live key that has a lease, in key order, with that lease:
     /// the attachments, which are stored nowhere else.
     ///

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Context,
     beside::{self, Lane},
-    status,
+    downgrade, status,
 };
 use crate::{base::version, proposal::Outcome};
 
@@ -112,8 +112,15 @@ impl Maintenance for MaintenanceService {
         Ok(Response::new(DefragmentResponse::default()))
     }
 
+    /// A number of our own: etcd's is one over its file, and says of itself that it
+    /// is for tests.
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        Err(status::not_offered("Maintenance/Hash"))
+        let store = self.context.store.clone();
+        let hashed = beside::run(Lane::Hash, move || store.read().hash_everything()).await?;
+        Ok(Response::new(HashResponse {
+            header: Some(self.context.current_header()),
+            hash: hashed.map_err(|error| status::mvcc(&error))?,
+        }))
     }
 
     async fn hash_kv(
@@ -172,8 +179,15 @@ impl Maintenance for MaintenanceService {
 
     async fn downgrade(
         &self,
-        _request: Request<DowngradeRequest>,
+        request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
-        Err(status::not_offered("Maintenance/Downgrade"))
+        let request = request.into_inner();
+        // Source: etcd 3.7, which decides by what the cluster has agreed on.
+        self.context.linearize().await?;
+        let version = downgrade::answer(&request, self.context.cluster.version())?;
+        Ok(Response::new(DowngradeResponse {
+            header: Some(self.context.current_header()),
+            version,
+        }))
     }
 }

@@ -8,6 +8,7 @@
 mod beside;
 mod cluster;
 mod context;
+mod downgrade;
 mod header;
 mod health;
 mod kv;

@@ -101,6 +101,16 @@ statuses! {
         "etcdserver: can only promote a learner member which is in sync with leader";
     /// Peer URLs that are none.
     member_urls_invalid = InvalidArgument "etcdserver: given member URLs are invalid";
+    /// What to go back to is not "X.Y" or "X.Y.Z".
+    downgrade_version_malformed =
+        InvalidArgument "etcdserver: wrong downgrade target version format";
+    /// What to go back to is not one minor release below.
+    downgrade_version_invalid = InvalidArgument "etcdserver: invalid downgrade target version";
+    /// The members have not agreed on a feature level yet.
+    cluster_version_unknown =
+        FailedPrecondition "etcdserver: cluster version not found during downgrade";
+    /// An action that is none of the three. etcd answers `Unknown` here.
+    downgrade_action_unknown = Unknown "etcdserver: unknown method";
     /// A learner serves few calls.
     not_supported_for_learner = FailedPrecondition "etcdserver: rpc not supported for learner";
     /// RangeStream answers in key order only.
@@ -150,6 +160,14 @@ pub(crate) fn content_type(found: &[u8]) -> Status {
 /// A method of the API that this server does not offer yet.
 pub(crate) fn not_offered(method: &str) -> Status {
     Status::unimplemented(format!("quoin: {method} is not offered by this version"))
+}
+
+/// There is no older release that reads what this one keeps.
+pub(crate) fn no_release_below(target: &str) -> Status {
+    Status::failed_precondition(format!(
+        "quoin: no release of Quoin keeps data as {target} does, so there is nothing to go back to; \
+         to return to etcd, write its file with `quoinctl export --to-etcd FILE`"
+    ))
 }
 
 /// A failure inside the member that the client can do nothing about.
