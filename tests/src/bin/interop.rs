@@ -4,13 +4,17 @@
 //! of the languages and their registries; see docs/TESTING.md.
 #![expect(clippy::print_stdout, reason = "a command prints its results")]
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::Instant,
+};
 
 use clap::{Parser, ValueEnum};
 use quoin_tests::{
-    Result,
+    Error, Result,
     cluster::{Cluster, Options},
-    interop::{ctl, languages::Language},
+    interop::{care, ctl, languages::Language},
 };
 
 /// Runs clients of other languages against a cluster of three.
@@ -25,7 +29,7 @@ struct Arguments {
     /// The reference client's binary.
     #[arg(long, default_value = "etcdctl")]
     etcdctl: PathBuf,
-    /// Only these: python, node, rust, go, etcdctl.
+    /// Only these: python, node, rust, go, etcdctl, care.
     only: Vec<String>,
 }
 
@@ -42,6 +46,59 @@ struct Row {
     problem: Option<String>,
 }
 
+/// Commands whose output is compared with what the reference server makes of them.
+#[derive(Clone, Copy, Debug)]
+enum Session {
+    /// Keys, leases, watches.
+    Ctl,
+    /// Members, leadership, hashes, space, alarms.
+    Care,
+}
+
+impl Session {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ctl => "etcdctl",
+            Self::Care => "care",
+        }
+    }
+
+    async fn row(self, etcdctl: &Path, reference: &Options, target: &Options) -> Result<Row> {
+        let started = Instant::now();
+        let flags = match self {
+            Self::Ctl => Vec::new(),
+            Self::Care => care::flags(),
+        };
+        let expected = Cluster::start(reference.clone().flags(&flags)).await?;
+        let found = Cluster::start(target.clone().flags(&flags)).await?;
+        let (expected, found) = (expected.urls(), found.urls());
+        let (compared, count) = match self {
+            Self::Ctl => (
+                ctl::compare(etcdctl, &expected, &found).await,
+                ctl::commands_count(),
+            ),
+            Self::Care => (
+                care::compare(etcdctl, &expected, &found).await,
+                care::commands_count(),
+            ),
+        };
+        let problem = match compared {
+            Ok(differences) if differences.is_empty() => None,
+            Ok(differences) => Some(format!(
+                "{} of {count} commands differ\n{}",
+                differences.len(),
+                differences.join("\n"),
+            )),
+            Err(error) => Some(error.to_string()),
+        };
+        Ok(Row {
+            name: self.name(),
+            seconds: started.elapsed().as_secs_f32(),
+            problem,
+        })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
@@ -52,27 +109,18 @@ async fn main() -> Result<ExitCode> {
         Target::Quoin => Options::new(3),
         Target::Etcd => reference.clone(),
     };
+    for binary in [&arguments.etcd, &arguments.etcdctl] {
+        let known = Command::new(binary).arg("--help").output();
+        known.map_err(Error::io(format!(
+            "{} cannot be run; put etcd and etcdctl 3.7 into PATH, or name them with --etcd and --etcdctl",
+            binary.display()
+        )))?;
+    }
     let mut rows = Vec::new();
-    if wanted("etcdctl") {
-        let started = Instant::now();
-        let expected = Cluster::start(reference).await?;
-        let found = Cluster::start(target.clone()).await?;
-        let compared = ctl::compare(&arguments.etcdctl, &expected.urls(), &found.urls()).await;
-        let problem = match compared {
-            Ok(differences) if differences.is_empty() => None,
-            Ok(differences) => Some(format!(
-                "{} of {} commands differ\n{}",
-                differences.len(),
-                ctl::commands_count(),
-                differences.join("\n"),
-            )),
-            Err(error) => Some(error.to_string()),
-        };
-        rows.push(Row {
-            name: "etcdctl",
-            seconds: started.elapsed().as_secs_f32(),
-            problem,
-        });
+    for session in [Session::Ctl, Session::Care] {
+        if wanted(session.name()) {
+            rows.push(session.row(&arguments.etcdctl, &reference, &target).await?);
+        }
     }
     let languages = Language::ALL
         .into_iter()

@@ -11,10 +11,10 @@ use super::normalise::{Strictness, normalise};
 use crate::{Error, Result, process::Process, wait};
 
 /// One command line, what is typed into it, and how strictly it is compared.
-struct Line<'a> {
-    arguments: &'a str,
-    input: &'a str,
-    strictness: Strictness,
+pub(super) struct Line<'a> {
+    pub(super) arguments: &'a str,
+    pub(super) input: &'a str,
+    pub(super) strictness: Strictness,
 }
 
 const fn exact(arguments: &'static str) -> Line<'static> {
@@ -189,7 +189,7 @@ pub fn commands_count() -> usize {
     SESSION.len() + 1 + LEASE_COMMANDS.len()
 }
 
-fn note(differences: &mut Vec<String>, command: &str, expected: &str, found: &str) {
+pub(super) fn note(differences: &mut Vec<String>, command: &str, expected: &str, found: &str) {
     if expected != found && !found.contains(NOT_OFFERED) {
         differences.push(format!(
             "etcdctl {command}\n--- expected\n{expected}\n--- found\n{found}\n"
@@ -197,8 +197,12 @@ fn note(differences: &mut Vec<String>, command: &str, expected: &str, found: &st
     }
 }
 
-fn arguments(line: &str, endpoints: &[String]) -> Vec<String> {
-    let mut arguments = vec![format!("--endpoints={}", endpoints.join(","))];
+/// The command line as words; it may name its own endpoints.
+pub(super) fn arguments(line: &str, endpoints: &[String]) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if !line.contains("--endpoints=") {
+        arguments.push(format!("--endpoints={}", endpoints.join(",")));
+    }
     let words = line
         .split(' ')
         .map(|word| if word == "''" { "" } else { word });
@@ -207,7 +211,7 @@ fn arguments(line: &str, endpoints: &[String]) -> Vec<String> {
 }
 
 /// Exit code and output of one command, normalised.
-fn run(etcdctl: &Path, endpoints: &[String], line: &Line<'_>) -> Result<String> {
+pub(super) fn run(etcdctl: &Path, endpoints: &[String], line: &Line<'_>) -> Result<String> {
     let mut command = Command::new(etcdctl);
     command.args(arguments(line.arguments, endpoints));
     command

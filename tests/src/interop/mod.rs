@@ -3,8 +3,10 @@
 //! Each client is set up in `target/interop/` on first use, from the ordinary
 //! package registries of its language, and then runs its own check program
 //! from `tests/interop/`. `etcdctl` is compared line by line with what it
-//! prints against the reference server.
+//! prints against the reference server, reading and writing (`ctl`) and taking care
+//! of the cluster (`care`).
 
+pub mod care;
 pub mod ctl;
 pub mod languages;
 pub mod normalise;
