@@ -29,6 +29,8 @@ pub(crate) struct View {
     pub(crate) members: Vec<Candidate>,
     /// Members that answer the leader, itself among them.
     pub(crate) active: BTreeSet<u64>,
+    /// Ids of members that were removed.
+    pub(crate) removed: BTreeSet<u64>,
 }
 
 /// What operators may choose.
@@ -124,7 +126,8 @@ impl Reconfiguration {
             } => view.member(*id).is_some_and(|member| {
                 member.peer_urls == *peer_urls && member.is_learner == *is_learner
             }),
-            Self::Remove(id) => view.member(*id).is_none(),
+            // An id that nobody ever had is not done, but a mistake.
+            Self::Remove(id) => view.removed.contains(id),
             Self::Update { id, peer_urls } => view
                 .member(*id)
                 .is_some_and(|member| member.peer_urls == *peer_urls),

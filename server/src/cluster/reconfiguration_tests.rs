@@ -22,6 +22,7 @@ fn healthy(count: u64) -> View {
     View {
         members: (1..=count).map(member).collect(),
         active: (1..=count).collect(),
+        removed: [42].into(),
     }
 }
 
@@ -154,6 +155,7 @@ fn a_change_that_shows_already_is_done() {
     assert!(!add(false).is_done(&view));
     assert!(Reconfiguration::Remove(42).is_done(&view));
     assert!(!Reconfiguration::Remove(2).is_done(&view));
+    assert!(!Reconfiguration::Remove(43).is_done(&view), "never was one");
     assert!(Reconfiguration::Promote(2).is_done(&view));
     assert!(!Reconfiguration::Promote(77).is_done(&view));
     let same = Reconfiguration::Add {

@@ -130,6 +130,7 @@ impl Reconfigurer {
                 .members_heard(self.silence_max)
                 .into_iter()
                 .collect(),
+            removed: self.cluster.removed().into_iter().collect(),
         }
     }
 
