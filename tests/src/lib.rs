@@ -3,10 +3,12 @@
 //! Everything runs on real processes over real sockets: [`process`] owns one
 //! child, [`cluster`] starts several members that know each other, [`wait`]
 //! turns conditions into deadlines, [`history`] records what clients were
-//! promised, [`conformance`] replays recorded calls. The library reports
-//! through [`Error`] and never panics; the suites do that.
+//! promised, [`checker`] judges what they saw, [`conformance`] replays recorded
+//! calls. The library reports through [`Error`] and never panics; the suites do
+//! that.
 
 pub mod binaries;
+pub mod checker;
 pub mod cluster;
 pub mod codegen;
 pub mod conformance;
