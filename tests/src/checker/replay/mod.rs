@@ -154,7 +154,8 @@ impl<'a> Replay<'a> {
     }
 
     /// Who may have made a revision of deletions only: of several, one that was
-    /// told this revision, else one that was told nothing.
+    /// told this revision and has not seen the keys gone, else one that was told
+    /// nothing.
     fn deleter(&self, revision: i64, changes: &BTreeMap<Key, Option<Value>>) -> Option<usize> {
         let fits = |operation: &Operation| {
             let keys: BTreeSet<Key> = operation.changes.iter().map(|(key, _)| *key).collect();
@@ -162,7 +163,10 @@ impl<'a> Replay<'a> {
                 && changes.keys().all(|key| keys.contains(key))
         };
         let told = |operation: &Operation| match &operation.answer {
-            Some(answer) => answer.succeeded && answer.revision == revision,
+            Some(answer) => {
+                let saw_gone = |key| matches!(answer.read.get(key), Some(None));
+                answer.succeeded && answer.revision == revision && !changes.keys().any(saw_gone)
+            }
             None => false,
         };
         let free = |position: &usize| self.revisions.get(*position).copied().flatten().is_none();

@@ -137,6 +137,13 @@ fn a_deletion_belongs_to_whoever_was_told_so() {
     assert_eq!(broken(&told, &gone), "");
     assert!(broken(&told[..1], &gone).contains("nobody asked"));
     assert!(broken(&told, &gone[..1]).contains("lost"));
+    // Of two at a time, it is not the one that found nothing.
+    let mut late = told[1].clone();
+    late.answer.as_mut().unwrap().read.insert(1, None);
+    let mut first = told[1].clone();
+    let read = &mut first.answer.as_mut().unwrap().read;
+    read.insert(1, pair(10, 2, 1));
+    assert_eq!(broken(&[told[0].clone(), late, first], &gone), "");
 }
 
 #[test]
