@@ -2,7 +2,9 @@
 
 pub mod backend;
 pub mod base;
+pub mod bbolt;
 pub mod config;
+pub mod etcd_file;
 pub mod lease;
 pub mod listener;
 pub mod local;

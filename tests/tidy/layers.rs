@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::tree::{File, files, none};
 
 /// Module, its layer, and what it may use on its own layer.
-const MODULES: [(&str, u8, &[&str]); 24] = [
+const MODULES: &[(&str, u8, &[&str])] = &[
     ("main", 5, &["bootstrap", "shutdown", "local"]),
     ("lib", 5, &[]),
     ("bootstrap", 5, &["shutdown"]),
@@ -29,11 +29,13 @@ const MODULES: [(&str, u8, &[&str]); 24] = [
     ("auth", 2, &[]),
     ("cluster", 2, &[]),
     ("alarm", 2, &[]),
+    ("etcd_file", 2, &[]),
     ("mvcc", 1, &["backend"]),
     ("backend", 1, &[]),
     ("config", 0, &["base"]),
     ("telemetry", 0, &["config", "base"]),
     ("base", 0, &[]),
+    ("bbolt", 0, &[]),
 ];
 
 #[test]

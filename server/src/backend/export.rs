@@ -102,7 +102,8 @@ impl Snapshot {
     fn next_frame(&mut self, out: &mut BytesMut) -> Result<(), Error> {
         match &mut self.stage {
             Stage::Manifest => {
-                put_frame(out, FrameKind::Manifest, &[&self.manifest()]);
+                let manifest = encode_manifest(&self.view.position());
+                put_frame(out, FrameKind::Manifest, &[&manifest]);
                 self.stage = Stage::Blocks;
             }
             Stage::Blocks => match self.blocks.pop_front() {
@@ -120,19 +121,6 @@ impl Snapshot {
             Stage::Done => {}
         }
         Ok(())
-    }
-
-    fn manifest(&self) -> Bytes {
-        let position = self.view.position();
-        let mut out = BytesMut::new();
-        out.put_u32_le(STREAM_VERSION);
-        out.put_i64_le(position.revision);
-        out.put_u8(u8::from(position.applied.is_some()));
-        out.put_u64_le(position.applied.map_or(0, |applied| applied.index));
-        out.put_u64_le(position.applied.map_or(0, |applied| applied.term));
-        out.put_u8(u8::from(position.membership.is_some()));
-        out.extend_from_slice(&position.membership.unwrap_or_default());
-        out.freeze()
     }
 
     fn put_block(&mut self, entry: &BlockEntry, out: &mut BytesMut) -> Result<(), Error> {
@@ -216,6 +204,20 @@ impl Snapshot {
     }
 }
 
+/// The payload of a manifest frame.
+pub(super) fn encode_manifest(position: &Recovered) -> Bytes {
+    let membership = position.membership.as_ref();
+    let mut out = BytesMut::new();
+    out.put_u32_le(STREAM_VERSION);
+    out.put_i64_le(position.revision);
+    out.put_u8(u8::from(position.applied.is_some()));
+    out.put_u64_le(position.applied.map_or(0, |applied| applied.index));
+    out.put_u64_le(position.applied.map_or(0, |applied| applied.term));
+    out.put_u8(u8::from(membership.is_some()));
+    out.extend_from_slice(membership.map_or(&[], |membership| membership.as_ref()));
+    out.freeze()
+}
+
 /// What a frame of the stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -247,7 +249,7 @@ impl FrameKind {
 }
 
 /// Appends a frame: kind, length, checksum of all else, payload.
-fn put_frame(out: &mut BytesMut, kind: FrameKind, payload: &[&[u8]]) {
+pub(super) fn put_frame(out: &mut BytesMut, kind: FrameKind, payload: &[&[u8]]) {
     let len = payload.iter().map(|piece| piece.len()).sum::<usize>() as u32;
     let checksum = frame_checksum(kind as u8, len, payload);
     out.reserve(FRAME_HEADER_BYTES + len as usize);
@@ -273,6 +275,6 @@ pub(super) const STREAM_VERSION: u32 = 1;
 /// Kind, length, checksum.
 pub(super) const FRAME_HEADER_BYTES: usize = 9;
 /// Records or rows per frame, about.
-const FRAME_BYTES: usize = 256 << 10;
+pub(super) const FRAME_BYTES: usize = 256 << 10;
 /// A chunk ends with the frame that reaches this.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;

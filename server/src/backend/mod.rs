@@ -38,6 +38,7 @@ mod segment_list;
 mod space;
 mod stage;
 mod state_directory;
+mod stream_writer;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -52,4 +53,5 @@ pub use self::read_transaction::ReadTransaction;
 pub use self::record::RecordInfo;
 pub use self::space::Sizes;
 pub use self::stage::Staging;
+pub use self::stream_writer::StreamWriter;
 pub use self::table::Table;

@@ -134,6 +134,14 @@ pub(super) fn row_value(compact_revision: i64) -> [u8; 17] {
     Revision::new(compact_revision, 0).to_key()
 }
 
+/// The row of `Table::Meta` that says so: a store that opens over it forgets what
+/// is older.
+#[must_use]
+pub fn compacted_row(compact_revision: i64) -> (Bytes, Bytes) {
+    let value = Bytes::copy_from_slice(&row_value(compact_revision));
+    (Bytes::from_static(SCHEDULED_ROW), value)
+}
+
 /// The compact revision that [`SCHEDULED_ROW`] names.
 pub(super) fn stored_compact_revision(row: Option<Bytes>) -> Result<i64, Error> {
     let Some(row) = row else {

@@ -22,6 +22,7 @@ mod changes;
 mod compaction;
 mod epoch;
 mod hash;
+mod kept;
 mod range;
 mod read_transaction;
 mod store;
@@ -31,7 +32,7 @@ mod write_transaction;
 mod tests;
 
 pub use changes::{Changes, ChangesQuery};
-pub use compaction::CompactionProgress;
+pub use compaction::{CompactionProgress, compacted_row};
 pub use error::Error;
 pub use event::{Commit, Event, EventKind};
 pub use hash::HashKv;
