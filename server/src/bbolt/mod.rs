@@ -4,7 +4,7 @@
 //! pages; two of them say where a tree of named buckets is, and every bucket is a
 //! tree of its own. [`measure`] and [`write`] make a whole new file in one pass
 //! each and in constant memory; [`Database`] reads one that anybody may have
-//! damaged. Byte tables: docs/formats/etcd_file.md. Source: bbolt 1.4, observed.
+//! damaged. Byte tables: docs/formats/etcd_file.md. Source: bbolt 1.5, observed.
 
 mod builder;
 mod error;

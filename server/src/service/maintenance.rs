@@ -1,14 +1,12 @@
-//! `etcdserverpb.Maintenance`: the state of one member, alarms, hashes.
+//! `etcdserverpb.Maintenance`: the state of one member, alarms, hashes,
+//! snapshots.
 
-use std::pin::Pin;
-
-use futures_util::Stream;
 use quoin_proto::{
     etcdserverpb::{
         AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo,
         DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest,
-        HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
-        StatusRequest, StatusResponse, alarm_request::AlarmAction,
+        HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, StatusRequest,
+        StatusResponse, alarm_request::AlarmAction,
     },
     quoinpb::command::Request as CommandRequest,
     server::etcdserverpb::maintenance_server::Maintenance,
@@ -18,7 +16,9 @@ use tonic::{Request, Response, Status};
 use super::{
     Context,
     beside::{self, Lane},
-    downgrade, status,
+    downgrade,
+    snapshot::{self, SnapshotStream},
+    status,
 };
 use crate::{base::version, proposal::Outcome};
 
@@ -139,14 +139,13 @@ impl Maintenance for MaintenanceService {
         }))
     }
 
-    type SnapshotStream =
-        Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send + 'static>>;
+    type SnapshotStream = SnapshotStream;
 
     async fn snapshot(
         &self,
         _request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(status::not_offered("Maintenance/Snapshot"))
+        Ok(Response::new(snapshot::open(&self.context)?))
     }
 
     async fn move_leader(

@@ -23,6 +23,7 @@ mod reconfigurer;
 mod reply;
 mod router;
 mod slow;
+mod snapshot;
 pub(crate) mod status;
 mod streaming;
 mod unary;

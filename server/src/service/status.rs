@@ -126,6 +126,9 @@ statuses! {
         "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
     /// The connection or the call was given up by the client.
     client_gone = Cancelled "context canceled";
+    /// A snapshot that the client did not take, or that was broken off.
+    snapshot_stalled = Aborted "quoin: the snapshot is not complete: \
+        nothing of it was taken for too long";
     /// The health service knows the server as a whole only.
     unknown_service = NotFound "unknown service";
 }
@@ -167,6 +170,13 @@ pub(crate) fn no_release_below(target: &str) -> Status {
     Status::failed_precondition(format!(
         "quoin: no release of Quoin keeps data as {target} does, so there is nothing to go back to; \
          to return to etcd, write its file with `quoinctl export --to-etcd FILE`"
+    ))
+}
+
+/// This member sends as many snapshots as it may.
+pub(crate) fn too_many_snapshots(max: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "quoin: this member is sending {max} snapshots already; try again later, or ask another one"
     ))
 }
 
