@@ -65,6 +65,12 @@ impl Operation {
         self.answered.is_none()
     }
 
+    /// It asks for nothing but deletions.
+    #[must_use]
+    pub fn deletes_only(&self) -> bool {
+        self.changes.iter().all(|(_, value)| value.is_none())
+    }
+
     /// It may have made its changes: nobody said that it has not.
     #[must_use]
     pub fn may_change(&self) -> bool {

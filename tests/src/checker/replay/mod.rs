@@ -6,7 +6,7 @@
 //! over several keys at once, which a search per key cannot see). Linear in the
 //! length of the history.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::operation::{Answer, Change, Key, Operation, Pair, Value};
 
@@ -16,6 +16,8 @@ pub struct Log {
     revisions: BTreeMap<i64, BTreeMap<Key, Option<Value>>>,
     /// What each key was from a revision on.
     timelines: HashMap<Key, Vec<(i64, Option<Pair>)>>,
+    /// Every value that was ever written.
+    values: HashSet<Value>,
 }
 
 impl Log {
@@ -42,12 +44,19 @@ impl Log {
                 version: version + 1,
             });
             timeline.push((revision, pair));
+            log.values.extend(value);
             let changed = log.revisions.entry(revision).or_default();
             if changed.insert(key, value).is_some() {
                 return Err(format!("revision {revision} changes key {key} twice"));
             }
         }
         Ok(log)
+    }
+
+    /// Somebody wrote this value.
+    #[must_use]
+    pub fn has(&self, value: Value) -> bool {
+        self.values.contains(&value)
     }
 
     /// The pair of `key` at `revision`.
@@ -124,9 +133,13 @@ impl<'a> Replay<'a> {
     /// Every change in the log was asked for, once, and whole.
     fn attribute(&mut self) {
         let mut writers: HashMap<(Key, Value), usize> = HashMap::new();
+        let mut deleters: HashMap<Key, Vec<usize>> = HashMap::new();
         for (position, operation) in self.history.iter().enumerate() {
             for (key, value) in &operation.changes {
                 value.map(|value| writers.insert((*key, value), position));
+                if operation.deletes_only() {
+                    deleters.entry(*key).or_default().push(position);
+                }
             }
         }
         let log = self.log;
@@ -136,7 +149,7 @@ impl<'a> Replay<'a> {
                 .find_map(|(key, value)| Some((*key, (*value)?)));
             let writer = match put {
                 Some(put) => writers.get(&put).copied(),
-                None => self.deleter(*revision, changes),
+                None => self.deleter(&deleters, *revision, changes),
             };
             let Some(writer) = writer else {
                 self.note(format!("revision {revision}: nobody asked for {changes:?}"));
@@ -153,36 +166,34 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Who may have made a revision of deletions only: of several, one that was
-    /// told this revision and has not seen the keys gone, else one that was told
-    /// nothing.
-    fn deleter(&self, revision: i64, changes: &BTreeMap<Key, Option<Value>>) -> Option<usize> {
-        let fits = |operation: &Operation| {
-            let keys: BTreeSet<Key> = operation.changes.iter().map(|(key, _)| *key).collect();
-            operation.changes.iter().all(|(_, value)| value.is_none())
-                && changes.keys().all(|key| keys.contains(key))
-        };
-        let told = |operation: &Operation| match &operation.answer {
-            Some(answer) => {
-                let saw_gone = |key| matches!(answer.read.get(key), Some(None));
-                answer.succeeded && answer.revision == revision && !changes.keys().any(saw_gone)
-            }
-            None => false,
-        };
+    /// Who may have made a revision of deletions only, of those who asked for no
+    /// more: best one that has seen a key there and was told this revision, then one
+    /// that was told it, then one that was told nothing.
+    fn deleter(
+        &self,
+        deleters: &HashMap<Key, Vec<usize>>,
+        revision: i64,
+        changes: &BTreeMap<Key, Option<Value>>,
+    ) -> Option<usize> {
+        let (first, _) = changes.first_key_value()?;
+        let claims = deleters.get(first).into_iter().flatten().copied();
         let free = |position: &usize| self.revisions.get(*position).copied().flatten().is_none();
-        let mut open = None;
-        for (position, operation) in self.history.iter().enumerate() {
-            if !fits(operation) || !free(&position) {
-                continue;
-            }
-            if told(operation) {
-                return Some(position);
-            }
-            if operation.answer.is_none() {
-                open = open.or(Some(position));
-            }
-        }
-        open
+        let claim = |position: usize| {
+            let operation = &self.history[position];
+            let asked = |key| operation.changes.iter().any(|(asked, _)| asked == key);
+            let Some(answer) = &operation.answer else {
+                return changes.keys().all(asked).then_some((0, position));
+            };
+            let saw = |there: bool| {
+                let seen = changes.keys().filter_map(|key| answer.read.get(key));
+                seen.filter(|pair| pair.is_some() == there).count() > 0
+            };
+            let may = answer.succeeded && answer.revision == revision && !saw(false);
+            let rank = if saw(true) { 2 } else { 1 };
+            (may && changes.keys().all(asked)).then_some((rank, position))
+        };
+        let best = claims.filter(free).filter_map(claim).max();
+        best.map(|(_, position)| position)
     }
 
     fn is_whole(&mut self, writer: usize, revision: i64, changes: &BTreeMap<Key, Option<Value>>) {

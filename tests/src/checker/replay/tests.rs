@@ -143,7 +143,8 @@ fn a_deletion_belongs_to_whoever_was_told_so() {
     let mut first = told[1].clone();
     let read = &mut first.answer.as_mut().unwrap().read;
     read.insert(1, pair(10, 2, 1));
-    assert_eq!(broken(&[told[0].clone(), late, first], &gone), "");
+    let all = [told[0].clone(), told[1].clone(), late, first];
+    assert_eq!(broken(&all, &gone), "");
 }
 
 #[test]
