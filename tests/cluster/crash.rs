@@ -71,6 +71,7 @@ async fn no_acknowledged_write_is_lost_when_all_members_are_killed() {
     kill_under_load(&[], &[Victim::All]).await;
 }
 
+/// etcd issue 13766 with snapshots: an applied index that is durable before its data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_write_is_lost_while_snapshots_are_taken() {
     let flags = ["--snapshot-count=200", "--snapshot-catchup-entries=20"];

@@ -199,6 +199,8 @@ async fn a_removed_member_stops_and_does_not_come_back() {
     assert!(status.success(), "{status}");
 }
 
+/// etcd issues 13196 and 13466: members that were removed came back when the others
+/// restarted.
 #[tokio::test]
 async fn peers_that_restarted_refuse_whoever_was_removed_before() {
     let mut cluster = Cluster::start(Options::new(3).flags(QUICK)).await.unwrap();

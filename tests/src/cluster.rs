@@ -22,7 +22,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{Error, Result, binaries, ports, process::Process, wait};
+use crate::{Error, Result, binaries, ports, process::Process, wait, wires::Wires};
+
+/// Where members listen, unless a test says otherwise.
+const HOST: &str = "127.0.0.1";
 
 /// Lines of each log shown when a test fails.
 const LOG_LINES_SHOWN: usize = 25;
@@ -41,6 +44,8 @@ pub struct Options {
     pub flags: Vec<String>,
     /// Environment variables added for every member.
     pub environment: Vec<(String, String)>,
+    /// Members reach each other through wires that can be cut.
+    pub wired: bool,
 }
 
 impl Options {
@@ -52,7 +57,22 @@ impl Options {
             members_count,
             flags: Vec::new(),
             environment: Vec::new(),
+            wired: false,
         }
+    }
+
+    /// Puts wires between the members: see [`Cluster::wires`].
+    #[must_use]
+    pub fn wired(mut self) -> Self {
+        self.wired = true;
+        self
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
     }
 
     /// Runs another server than Quoin.
@@ -76,10 +96,14 @@ impl Options {
 pub struct Member {
     /// `m0`, `m1` and so on; also the name it has in the cluster.
     pub name: String,
+    /// Address of both listeners.
+    pub host: String,
     /// Port of the client listener.
     pub client_port: u16,
     /// Port of the peer listener.
     pub peer_port: u16,
+    /// Port that peers dial instead, if there are wires between the members.
+    pub wire_port: Option<u16>,
     /// Its data directory.
     pub data: PathBuf,
     /// Its log, appended to over restarts.
@@ -94,7 +118,14 @@ impl Member {
     /// Where its peers dial it.
     #[must_use]
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port)
+        let port = self.wire_port.unwrap_or(self.peer_port);
+        format!("http://{}:{port}", self.host)
+    }
+
+    /// Where it serves clients.
+    #[must_use]
+    pub fn client_url(&self) -> String {
+        format!("http://{}:{}", self.host, self.client_port)
     }
 }
 
@@ -105,6 +136,7 @@ pub struct Cluster {
     binary: PathBuf,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
+    wires: Option<Wires>,
     folder: Option<TempDir>,
 }
 
@@ -134,6 +166,7 @@ impl Cluster {
             binary,
             flags,
             environment,
+            wires: options.wired.then(Wires::default),
             folder: Some(folder),
         };
         for _ in 0..options.members_count {
@@ -150,9 +183,14 @@ impl Cluster {
         let position = self.members.len();
         let name = format!("m{position}");
         let folder = self.folder.as_ref().map_or(Path::new(""), TempDir::path);
+        let peer_port = ports::free()?;
+        let wires = self.wires.as_ref();
+        let wire_port = wires.map(|wires| wires.lay(position, peer_port));
         self.members.push(Member {
+            host: HOST.to_owned(),
             client_port: ports::free()?,
-            peer_port: ports::free()?,
+            peer_port,
+            wire_port: wire_port.transpose()?,
             data: folder.join(&name),
             log: folder.join(format!("{name}.log")),
             process: None,
@@ -184,7 +222,11 @@ impl Cluster {
         }
         let log = member.log.clone();
         let process = Process::spawn(&member.name, &binary, &arguments, &environment, &log)?;
+        let id = process.id();
         member.process = Some(process);
+        if let Some(wires) = &self.wires {
+            wires.started(position, id);
+        }
         Ok(())
     }
 
@@ -248,11 +290,8 @@ impl Cluster {
     /// The client URL of a member.
     #[must_use]
     pub fn url(&self, position: usize) -> String {
-        let port = self
-            .members
-            .get(position)
-            .map_or(0, |member| member.client_port);
-        format!("http://127.0.0.1:{port}")
+        let member = self.members.get(position);
+        member.map_or_else(String::new, Member::client_url)
     }
 
     /// All client URLs.
@@ -261,6 +300,20 @@ impl Cluster {
         (0..self.members.len())
             .map(|position| self.url(position))
             .collect()
+    }
+
+    /// What the members reach each other through, with [`Options::wired`].
+    ///
+    /// # Errors
+    /// There are no wires.
+    pub fn wires(&self) -> Result<&Wires> {
+        let wires = self.wires.as_ref();
+        wires.ok_or_else(|| Error::malformed("cluster", "there are no wires to cut"))
+    }
+
+    /// Runs another binary from the next start of a member on.
+    pub fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
     }
 
     /// Positions of the members that run.
@@ -408,8 +461,9 @@ impl Cluster {
         let Some(member) = self.members.get(position) else {
             return Vec::new();
         };
-        let client = format!("http://127.0.0.1:{}", member.client_port);
+        let client = member.client_url();
         let peer = member.peer_url();
+        let listen = format!("http://{}:{}", member.host, member.peer_port);
         let first = self.members.iter().filter(|other| other.joins.is_none());
         let first = first.map(|other| format!("{}={}", other.name, other.peer_url()));
         let peers = match &member.joins {
@@ -422,7 +476,7 @@ impl Cluster {
             format!("--data-dir={}", member.data.display()).into(),
             format!("--listen-client-urls={client}").into(),
             format!("--advertise-client-urls={client}").into(),
-            format!("--listen-peer-urls={peer}").into(),
+            format!("--listen-peer-urls={listen}").into(),
             format!("--initial-advertise-peer-urls={peer}").into(),
             format!("--initial-cluster={peers}").into(),
             format!("--initial-cluster-state={state}").into(),

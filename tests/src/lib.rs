@@ -20,7 +20,9 @@ pub mod interop;
 pub mod members;
 pub mod ports;
 pub mod process;
+pub mod upgrade;
 pub mod wait;
+pub mod wires;
 pub mod workload;
 
 pub use error::{Error, Result};

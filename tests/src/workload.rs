@@ -6,6 +6,7 @@
 //! unknown outcome is never repeated, so a found value has one origin.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,7 +21,12 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use crate::{Result, cluster, history::History, wait};
+use crate::{
+    Result,
+    cluster::{self, Cluster},
+    history::History,
+    wait,
+};
 
 /// Keys of the workload start with this.
 pub const PREFIX: &str = "load/";
@@ -134,6 +140,36 @@ impl Load {
     }
 }
 
+/// The keys of the workload with their values, as the member at `position` has
+/// them.
+///
+/// # Errors
+/// The call fails.
+pub async fn found(cluster: &Cluster, position: usize) -> Result<BTreeMap<String, String>> {
+    let request = RangeRequest {
+        key: PREFIX.into(),
+        range_end: end().into(),
+        serializable: true,
+        ..RangeRequest::default()
+    };
+    let reply = cluster.kv(position)?.range(request).await;
+    let reply = reply.map_err(cluster::refused("range"))?.into_inner();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pairs = reply.kvs.iter();
+    Ok(pairs
+        .map(|pair| (text(&pair.key), text(&pair.value)))
+        .collect())
+}
+
+/// Behind the last key that starts with [`PREFIX`].
+fn end() -> Vec<u8> {
+    let mut end = PREFIX.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
 type Channels = Arc<RwLock<Vec<Channel>>>;
 
 fn connect(urls: &[String]) -> Result<Vec<Channel>> {
@@ -173,13 +209,9 @@ async fn write(writer: usize, channels: Channels, history: Arc<History>, stop: A
 /// One linearizable read, of how many keys there are.
 async fn read(member: &mut usize, channels: &Channels, history: &History, reads: &Reads) {
     let (began, acknowledged) = (Instant::now(), history.acknowledged_count());
-    let mut end = PREFIX.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
     let count = RangeRequest {
         key: PREFIX.into(),
-        range_end: end.into(),
+        range_end: end().into(),
         count_only: true,
         ..<_>::default()
     };

@@ -7,4 +7,5 @@
 mod form;
 mod generated;
 mod layers;
+mod regressions;
 mod tree;

@@ -57,6 +57,8 @@ fn last_frame(before: &Files, after: &Files) -> (PathBuf, usize) {
     panic!("the last append changed nothing");
 }
 
+/// etcd issue 14140: a flipped bit in the log made a member panic, or start from
+/// something else than was written.
 #[test]
 fn a_flipped_bit_is_reported_where_it_is_or_cut_with_the_last_frame() {
     let (before, files) = written_log();

@@ -179,6 +179,8 @@ async fn agreed(entries: &[(u64, std::ops::Range<u64>)], applied: LogId) -> LogS
     found
 }
 
+/// etcd pull request 11888: a crash between saving a snapshot and saving the log
+/// entry about it.
 #[tokio::test]
 async fn the_log_gives_way_to_a_snapshot_that_was_installed_before_a_crash() {
     let ends = |state: LogState<TypeConfig>| (state.last_purged_log_id, state.last_log_id);

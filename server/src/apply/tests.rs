@@ -158,6 +158,7 @@ fn a_compaction_is_announced_once_it_is_visible() {
     assert_eq!(bed.compaction.scheduled(), 2);
 }
 
+/// etcd issue 15247: a leader that had been replaced went on revoking leases.
 #[test]
 fn a_lease_runs_out_by_the_word_of_the_leader_of_the_term_alone() {
     let mut bed = Bed::new();

@@ -176,6 +176,7 @@ impl Engine for FailingEngine {
     }
 }
 
+/// etcd issue 8214, in the store: nothing goes on after a failure.
 #[test]
 fn an_engine_failure_is_sticky_and_everybody_hears_of_it() {
     for kind in [EngineKind::Memory, EngineKind::Redb] {
@@ -221,6 +222,7 @@ fn an_engine_failure_is_sticky_and_everybody_hears_of_it() {
     }
 }
 
+/// etcd pull request 11888: state that was saved before the log that leads to it.
 #[test]
 fn a_checkpoint_never_gets_ahead_of_the_log() {
     struct BrokenLog;
@@ -254,6 +256,8 @@ fn a_directory_of_another_engine_is_refused() {
     assert!(matches!(error, Error::WrongEngine { .. }), "{error}");
 }
 
+/// etcd issues 14140 and 14211: bits that flipped, and revisions that were missing,
+/// were found by a panic or not at all.
 #[test]
 fn damaged_rows_are_named_and_never_panic() {
     let tables = [EngineTable::Block, EngineTable::KeyRow, EngineTable::Page];

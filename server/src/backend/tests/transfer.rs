@@ -73,6 +73,8 @@ fn a_damaged_or_truncated_stream_changes_nothing() {
     receive(&receiver, &stream).unwrap();
 }
 
+/// etcd pull request 11613: what a crash had left behind was taken for the new state
+/// the next time.
 #[test]
 fn an_installation_leaves_the_old_or_the_new_state_and_no_rubbish() {
     for kind in KINDS {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::mvcc::{CompactionProgress, Error};
+use crate::base::key_range::KeyRange;
+use crate::mvcc::{ChangesQuery, CompactionProgress, Error, EventKind};
 
 use super::harness::{Harness, Request, all_at, put};
 
@@ -171,6 +172,74 @@ fn an_unfinished_compaction_goes_on_after_a_restart() {
     while harness.store.compaction_step(1) != CompactionProgress::Idle {}
     assert_eq!(harness.store.indexed_keys_count(), 2);
     assert_eq!(all_at(&harness.store.read(), 13).len(), 2);
+}
+
+/// A history that ends with deletes, compacted at its head.
+fn compacted_at_a_delete() -> (Harness, i64) {
+    let mut harness = Harness::new();
+    for round in 0..4 {
+        for key in ["a", "b", "c"] {
+            harness.put(key, &round.to_string());
+        }
+    }
+    harness.delete("a", "");
+    harness.put("a", "again");
+    harness.delete("b", "");
+    let head = harness.store.revision();
+    harness.compact(head);
+    (harness, head)
+}
+
+/// etcd issues 6567, 17780 and 19179: after a crash between two steps of a
+/// compaction the revision went back, or histories differed. Issue 18089: the
+/// delete at the compact revision was gone for watchers.
+#[test]
+fn issue_17780_a_crash_at_any_step_of_a_compaction_changes_nothing() {
+    let (reference, head) = compacted_at_a_delete();
+    let mut steps_count = 0;
+    while reference.store.compaction_step(1) != CompactionProgress::Idle {
+        steps_count += 1;
+    }
+    assert!(steps_count > 8, "{steps_count} steps");
+    let expected = (
+        reference.store.hash_kv(head).unwrap().hash,
+        all_at(&reference.store.read(), head),
+    );
+    for (steps, is_stored) in (0..=steps_count).flat_map(|steps| [(steps, false), (steps, true)]) {
+        let (mut harness, _) = compacted_at_a_delete();
+        for _ in 0..steps {
+            harness.store.compaction_step(1);
+        }
+        if is_stored {
+            harness.checkpoint();
+        }
+        harness.crash();
+        let check = |harness: &Harness| {
+            let store = &harness.store;
+            assert_eq!((store.revision(), store.compact_revision()), (head, head));
+            let found = (
+                store.hash_kv(head).unwrap().hash,
+                all_at(&store.read(), head),
+            );
+            assert_eq!(found, expected, "after {steps} steps");
+            let all = KeyRange::all();
+            let query = ChangesQuery {
+                from: head,
+                to: head,
+                range: &all,
+                wanted: &|_| true,
+                revisions_max: usize::MAX,
+                bytes_max: usize::MAX,
+            };
+            let told = store.read().changes(&query).unwrap();
+            assert_eq!(told.revisions[0].1[0].kind, EventKind::Delete);
+        };
+        check(&harness);
+        while harness.store.compaction_step(1) != CompactionProgress::Idle {}
+        check(&harness);
+        assert_eq!(harness.put("b", "new").events[0].version, 1);
+        assert_eq!(harness.store.revision(), head + 1);
+    }
 }
 
 #[test]
