@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::error::StateMachineError;
 use crate::log_store::entry_codec;
 use crate::shared::{Shared, members_of, removed_between};
+use crate::snapshot::{Pinned, Pins};
 use crate::state_machine::{
     Applied, Committed, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };
@@ -37,7 +38,7 @@ pub(crate) enum SnapshotData {
     /// A checkpoint: only its position matters.
     Checkpoint,
     /// On its way out.
-    Outgoing(Box<dyn SnapshotSource>),
+    Outgoing(Arc<Pinned>),
     /// Received completely.
     Incoming(Box<dyn SnapshotSink>),
 }
@@ -50,8 +51,19 @@ pub(crate) struct Applier<S> {
     /// What the last checkpoint holds.
     durable: Arc<Mutex<Applied>>,
     control: Arc<ApplierControl>,
-    checkpoint_every: u64,
+    pins: Arc<Pins>,
+    pace: CheckpointPace,
     applied_since: u64,
+    applied_bytes_since: u64,
+}
+
+/// When a checkpoint is due, so that the log can be purged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckpointPace {
+    /// After so many entries.
+    pub(crate) entries: u64,
+    /// After so many bytes of entries.
+    pub(crate) bytes: u64,
 }
 
 /// The applier's side doors.
@@ -68,7 +80,8 @@ impl<S: StateMachine> Applier<S> {
         machine: S,
         shared: Arc<Shared>,
         control: Arc<ApplierControl>,
-        checkpoint_every: u64,
+        pins: Arc<Pins>,
+        pace: CheckpointPace,
     ) -> Self {
         let applied = machine.applied();
         shared.note_applied(applied.log_id.map_or(0, |id| id.index));
@@ -78,8 +91,10 @@ impl<S: StateMachine> Applier<S> {
             membership: Arc::default(),
             durable: Arc::new(Mutex::new(applied)),
             control,
-            checkpoint_every: checkpoint_every.max(1),
+            pins,
+            pace,
             applied_since: 0,
+            applied_bytes_since: 0,
         }
     }
 
@@ -159,8 +174,12 @@ impl<S: StateMachine> Applier<S> {
         }
         self.shared.note_applied(shown(&last.log_id).index);
         self.applied_since += entries.len() as u64;
-        if self.applied_since >= self.checkpoint_every {
-            self.applied_since = 0;
+        let bytes = entries.iter().map(|entry| entry.body.bytes.len() as u64);
+        self.applied_bytes_since += bytes.sum::<u64>();
+        let is_due = self.applied_since >= self.pace.entries.max(1)
+            || self.applied_bytes_since >= self.pace.bytes.max(1);
+        if is_due {
+            (self.applied_since, self.applied_bytes_since) = (0, 0);
             self.control.checkpoint_due.notify_one();
         }
     }
@@ -234,7 +253,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             let mut machine = machine.lock();
             let sink = match data {
                 SnapshotData::Incoming(sink) => sink,
-                SnapshotData::Outgoing(source) => copy(source, machine.receive()?)?,
+                SnapshotData::Outgoing(pinned) => copy(pinned.reader(), machine.receive()?)?,
                 SnapshotData::Checkpoint => {
                     return Err(StateMachineError::new(
                         "a checkpoint has no data to install",
@@ -255,7 +274,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
         self.shared
             .note_applied(applied.log_id.map_or(0, |id| id.index));
         *self.durable.lock() = applied;
-        self.applied_since = 0;
+        (self.applied_since, self.applied_bytes_since) = (0, 0);
         self.shared.metrics.snapshots_received.add(1);
         Ok(())
     }
@@ -273,14 +292,22 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
                 snapshot: SnapshotData::Checkpoint,
             }));
         }
-        let source = self.machine.lock().snapshot().map_err(io::Error::other)?;
-        let meta = meta_of(&source.applied())?;
-        if meta.last_log_id.is_none() {
-            return Ok(None);
-        }
+        let pinned = match self.pins.usable() {
+            Some(pinned) => pinned,
+            None => {
+                let source = self.machine.lock().snapshot().map_err(io::Error::other)?;
+                let meta = meta_of(&source.applied())?;
+                if meta.last_log_id.is_none() {
+                    return Ok(None);
+                }
+                let pinned = Arc::new(Pinned::new(meta, source));
+                self.pins.add(&pinned);
+                pinned
+            }
+        };
         Ok(Some(Snapshot {
-            meta,
-            snapshot: SnapshotData::Outgoing(source),
+            meta: pinned.meta.clone(),
+            snapshot: SnapshotData::Outgoing(pinned),
         }))
     }
 }

@@ -77,8 +77,14 @@ pub struct Config {
     pub snapshot_count: u64,
     /// Entries kept below a checkpoint for slow followers.
     pub kept_entries_count: u64,
-    /// Bytes of entries kept below a checkpoint; the smaller bound wins.
+    /// Bytes of entries kept below a checkpoint; the smaller bound wins. Entries
+    /// after a snapshot that is being sent are kept up to this bound alone.
     pub kept_bytes_max: u64,
+    /// Snapshots sent to other members at once; others wait. Each takes a few
+    /// megabytes, one disk's reads and a share of a core.
+    pub snapshots_at_once: usize,
+    /// How long both sides of a broken snapshot transfer keep what they have.
+    pub snapshot_kept: Duration,
     /// Bytes of recent entries held in memory for apply and replication; those that
     /// are applied are bounded in number too. Their buffers are used again only
     /// once they leave, so more is not better; a follower that is further behind
@@ -102,6 +108,8 @@ impl Config {
             snapshot_count: 10_000,
             kept_entries_count: 5_000,
             kept_bytes_max: 256 << 20,
+            snapshots_at_once: 2,
+            snapshot_kept: Duration::from_secs(60),
             cache_bytes_max: 4 << 20,
             wal,
             placement: Placement::default(),

@@ -18,7 +18,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::{Raft, SnapshotPolicy};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::applier::{Applier, ApplierControl};
+use crate::applier::{Applier, ApplierControl, CheckpointPace};
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::disk_watch;
@@ -32,6 +32,7 @@ use crate::network::Network;
 use crate::node::{LeaderHandler, Leadership};
 use crate::read_index::ReadRequest;
 use crate::shared::{Shared, is_learner};
+use crate::snapshot::{Pins, Stages, Transfers};
 use crate::state_machine::{SnapshotSink, StateMachine};
 use crate::transport::{self, Class, Identity, Link, Peers, Transport};
 use crate::types::{LogId, PeerNode, TypeConfig, hidden};
@@ -46,8 +47,10 @@ pub(crate) struct Core<S: StateMachine> {
     pub(crate) config: Config,
     pub(crate) reads: mpsc::Sender<ReadRequest>,
     pub(crate) contact: Contact,
-    /// Held while a snapshot is being received.
-    pub(crate) snapshot_turn: tokio::sync::Mutex<()>,
+    /// The snapshot that is being received.
+    pub(crate) stages: Stages,
+    transfers: Arc<Transfers>,
+    pins: Arc<Pins>,
 }
 
 /// Everything the thread starts from.
@@ -115,13 +118,25 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
     let peers = connect_peers(&config, &log_store, transport, &shared, &handler);
     let control = Arc::new(ApplierControl::default());
     let applied = state_machine.applied().log_id.as_ref().and_then(hidden);
+    let pins = Arc::new(Pins::new(log_store.clone()));
+    let pace = CheckpointPace {
+        entries: config.snapshot_count,
+        bytes: config.kept_bytes_max / CHECKPOINTS_PER_KEPT_BYTES,
+    };
     let applier = Applier::new(
         state_machine,
         Arc::clone(&shared),
         Arc::clone(&control),
-        config.snapshot_count,
+        Arc::clone(&pins),
+        pace,
     );
-    let raft = match start_raft(&config, &log_store, &peers, applier, applied).await {
+    let transfers = Arc::new(Transfers::new(
+        config.snapshots_at_once,
+        config.snapshot_kept,
+        Arc::clone(&shared.metrics),
+    ));
+    let network = Network::new(peers.clone(), Arc::clone(&transfers));
+    let raft = match start_raft(&config, &log_store, network, applier, applied).await {
         Ok(raft) => raft,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -137,9 +152,11 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         log_store,
         handler,
         contact: Contact::new(config.election_timeout),
+        stages: Stages::new(config.snapshot_kept),
+        transfers,
+        pins,
         config,
         reads: queues.reads_sender.clone(),
-        snapshot_turn: tokio::sync::Mutex::new(()),
     });
     core.spawn_tasks(queues, control);
     let _ = ready.send(match core.bootstrap().await {
@@ -160,7 +177,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
 async fn start_raft<S: StateMachine>(
     config: &Config,
     log_store: &LogStore,
-    peers: &Peers,
+    network: Network,
     applier: Applier<S>,
     applied: Option<LogId>,
 ) -> Result<Raft<TypeConfig, Applier<S>>, Error> {
@@ -168,7 +185,6 @@ async fn start_raft<S: StateMachine>(
         log_store.agree_with(applied)?;
     }
     let settings = Arc::new(raft_config(config)?);
-    let network = Network::new(peers.clone());
     Raft::new(
         config.member_id,
         settings,
@@ -210,6 +226,7 @@ impl<S: StateMachine> Core<S> {
         tokio::spawn(checkpoint_loop(Arc::clone(self), control));
         tokio::spawn(purge_loop(Arc::clone(self)));
         tokio::spawn(disk_watch::watch(Arc::clone(self)));
+        tokio::spawn(expire_loop(Arc::clone(self)));
         tokio::spawn(membership::upkeep_loop(Arc::clone(self)));
         tokio::spawn(membership::leave(Arc::clone(self)));
         tokio::spawn(membership::ask_around(Arc::clone(self)));
@@ -329,8 +346,8 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         max_payload_entries: 1024,
         max_append_entries: Some(4096),
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: config.kept_entries_count,
-        purge_batch_size: (config.snapshot_count / 8).clamp(1, 1000),
+        // `purge_loop` decides, which knows what is being sent.
+        max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(election.saturating_mul(2)),
@@ -433,7 +450,8 @@ async fn checkpoint_loop<S: StateMachine>(core: Arc<Core<S>>, control: Arc<Appli
     }
 }
 
-/// After each checkpoint purges by bytes what the entry bound left.
+/// After each checkpoint purges what is kept neither for slow followers nor for
+/// the receivers of a snapshot.
 async fn purge_loop<S: StateMachine>(core: Arc<Core<S>>) {
     let mut data = core.raft.data_metrics();
     let mut last = None;
@@ -443,17 +461,33 @@ async fn purge_loop<S: StateMachine>(core: Arc<Core<S>>) {
             return;
         };
         last = snapshot;
-        let below = core.log_store.purge_below(core.config.kept_bytes_max);
-        let (Some(below), Some(snapshot)) = (below, snapshot) else {
+        let Some(snapshot) = snapshot else {
             continue;
         };
-        let upto = below.min(snapshot.index);
+        let by_count = snapshot.index.checked_sub(core.config.kept_entries_count);
+        let sent = core.pins.oldest_index().unwrap_or(u64::MAX);
+        let by_bytes = core.log_store.purge_below(core.config.kept_bytes_max);
+        let wanted = by_count.map(|index| index.min(sent)).max(by_bytes);
+        let Some(upto) = wanted.map(|index| index.min(snapshot.index)) else {
+            continue;
+        };
         if core.raft.trigger().purge_log(upto).await.is_err() {
             return;
         }
     }
 }
 
+/// Lets go of what is kept of broken transfers of snapshots.
+async fn expire_loop<S: StateMachine>(core: Arc<Core<S>>) {
+    loop {
+        TypeConfig::sleep(core.config.snapshot_kept / 4).await;
+        core.transfers.expire();
+        core.stages.expire();
+    }
+}
+
+/// The log is at most about this part of its bound longer than it.
+const CHECKPOINTS_PER_KEPT_BYTES: u64 = 4;
 /// Pause between two rounds of the first election.
 const FIRST_ELECTION_PAUSE: Duration = Duration::from_millis(50);
 /// Rounds of the first election; afterwards the election timeout rules.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -17,10 +18,11 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::applier::SnapshotData;
 use crate::core::Core;
 use crate::rpc::{self, AppendRequest, Forwarded, SnapshotBegin, SnapshotReply};
-use crate::snapshot::Receiver;
+use crate::snapshot::{Receiver, WINDOW_CHUNKS_MAX};
 use crate::state_machine::StateMachine;
 use crate::transport::frame::{Frame, Kind, OutFrame};
 use crate::transport::{Outbox, Service, Session};
+use crate::types::{SnapshotMeta, Vote, shown};
 
 /// Makes sessions.
 pub(crate) struct Incoming<S: StateMachine> {
@@ -123,12 +125,12 @@ impl<S: StateMachine> PeerSession<S> {
     async fn snapshot(&mut self, frame: Frame) -> Result<(), String> {
         if frame.kind == Kind::SnapshotBegin {
             self.check_streams()?;
-            let (feed, frames) = mpsc::channel(STREAM_REQUESTS_MAX);
+            let (feed, frames) = mpsc::channel(WINDOW_CHUNKS_MAX + 2);
             let (core, outbox) = (Arc::clone(&self.core), self.outbox.clone());
             let (id, peer) = (frame.id, self.peer);
             self.streams.insert(id, Feed::Snapshot(feed));
             tokio::spawn(async move {
-                let reply = match receive(&core, frame, frames, &outbox).await {
+                let reply = match receive(&core, peer, frame, frames, &outbox).await {
                     Ok(reply) => reply,
                     Err(reason) => {
                         core.metrics().snapshots_receive_failed.add(1);
@@ -267,12 +269,13 @@ async fn request_here<S: StateMachine>(core: &Core<S>, payload: Bytes) -> Forwar
 
 async fn receive<S: StateMachine>(
     core: &Arc<Core<S>>,
+    peer: u64,
     begin: Frame,
     mut frames: mpsc::Receiver<Frame>,
     outbox: &Outbox,
 ) -> Result<SnapshotReply, String> {
-    let id = begin.id;
-    let SnapshotBegin { vote, meta } =
+    let stream = begin.id;
+    let SnapshotBegin { vote, id, meta } =
         SnapshotBegin::decode(begin.payload).map_err(|error| error.to_string())?;
     if meta
         .last_log_id
@@ -280,24 +283,31 @@ async fn receive<S: StateMachine>(
     {
         return Err("the snapshot is newer than its sender's vote".into());
     }
-    // One transfer at a time: it may write a lot.
-    let _turn = core.snapshot_turn.lock().await;
-    let sink = core.receive_snapshot().await?;
-    let mut receiver = Receiver::new(vote, meta, sink);
-    send(
-        outbox,
-        Kind::SnapshotReply,
-        id,
-        SnapshotReply::Accepted.encode(),
-    )
-    .await;
+    let mut attempt = core.stages.attempt().await;
+    if let Some(vote) = vote_if_applied(core, &meta).await? {
+        return Ok(SnapshotReply::Done(vote));
+    }
+    let mut receiver = match attempt.take(peer, id) {
+        Some(receiver) => receiver.under(vote),
+        None => Receiver::new(vote, meta, core.receive_snapshot().await?),
+    };
+    let accepted = SnapshotReply::Accepted(receiver.next()).encode();
+    send(outbox, Kind::SnapshotReply, stream, accepted).await;
     loop {
-        let frame = frames.recv().await.ok_or("the sender went away")?;
+        let frame = tokio::select! {
+            frame = frames.recv() => frame,
+            () = attempt.superseded() => None,
+        };
+        let Some(frame) = frame else {
+            let next = receiver.next();
+            attempt.leave(peer, id, receiver);
+            return Err(format!("the sender went away, kept up to chunk {next}"));
+        };
         match frame.kind {
             Kind::SnapshotChunk => {
                 let sequence = receiver.write(frame.payload).await?;
                 let reply = SnapshotReply::Written(sequence);
-                send(outbox, Kind::SnapshotReply, id, reply.encode()).await;
+                send(outbox, Kind::SnapshotReply, stream, reply.encode()).await;
             }
             Kind::SnapshotEnd => {
                 let (vote, meta, sink) = receiver.finish(frame.payload)?;
@@ -312,6 +322,20 @@ async fn receive<S: StateMachine>(
             other => return Err(format!("unexpected {other:?}")),
         }
     }
+}
+
+/// The vote of this member if it has applied what the snapshot holds: the answer
+/// of an earlier attempt was lost.
+async fn vote_if_applied<S: StateMachine>(
+    core: &Core<S>,
+    meta: &SnapshotMeta,
+) -> Result<Option<Vote>, String> {
+    let last = meta.last_log_id.as_ref().map_or(0, |id| shown(id).index);
+    if core.shared.applied.load(Ordering::Acquire) < last {
+        return Ok(None);
+    }
+    let vote = core.raft.with_raft_state(|state| *state.vote_ref()).await;
+    vote.map(Some).map_err(|error| error.to_string())
 }
 
 /// Append requests of a stream between reading and openraft.

@@ -83,6 +83,14 @@ pub struct Metrics {
     pub read_index_failures: Counter,
     /// Snapshots sent completely.
     pub snapshots_sent: Counter,
+    /// Transfers of snapshots that went on where they had been broken off.
+    pub snapshots_resumed: Counter,
+    /// Gauge: snapshots being sent.
+    pub snapshots_sending: Counter,
+    /// Gauge: snapshots waiting until others are sent.
+    pub snapshots_waiting: Counter,
+    /// Chunks of snapshots sent, those sent again included.
+    pub snapshot_chunks_sent: Counter,
     /// Snapshots that could not be sent.
     pub snapshots_send_failed: Counter,
     /// Snapshots received and installed.

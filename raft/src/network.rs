@@ -24,8 +24,8 @@ use openraft::type_config::TypeConfigExt;
 use tokio::sync::mpsc;
 
 use crate::applier::SnapshotData;
-use crate::rpc::{self, AppendRequest, AppendResult, SnapshotBegin};
-use crate::snapshot::{self};
+use crate::rpc::{self, AppendRequest, AppendResult};
+use crate::snapshot::Transfers;
 use crate::transport::frame::{Frame, Kind};
 use crate::transport::{Class, Link, LinkError, Peers, Stream};
 use crate::types::{PeerNode, TypeConfig, Vote};
@@ -33,19 +33,20 @@ use crate::types::{PeerNode, TypeConfig, Vote};
 type Rpc<T> = Result<T, RPCError<TypeConfig>>;
 
 /// Makes a [`Client`] per peer and purpose.
-#[derive(Debug)]
 pub(crate) struct Network {
     peers: Peers,
+    transfers: Arc<Transfers>,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Peers) -> Self {
-        Self { peers }
+    pub(crate) fn new(peers: Peers, transfers: Arc<Transfers>) -> Self {
+        Self { peers, transfers }
     }
 
     fn client(&self, target: u64, node: &PeerNode, is_heartbeat: bool) -> Client {
         Client {
             peers: self.peers.clone(),
+            transfers: Arc::clone(&self.transfers),
             target,
             urls: node.peer_urls.clone(),
             is_heartbeat,
@@ -68,6 +69,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 /// Asks one peer.
 pub(crate) struct Client {
     peers: Peers,
+    transfers: Arc<Transfers>,
     target: u64,
     urls: Arc<[String]>,
     is_heartbeat: bool,
@@ -201,16 +203,12 @@ impl RaftNetworkV2<TypeConfig> for Client {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let metrics = Arc::clone(&self.peers.shared().metrics);
-        let SnapshotData::Outgoing(source) = snapshot.snapshot else {
+        let SnapshotData::Outgoing(pinned) = snapshot.snapshot else {
             return Err(NetworkError::from_string("a checkpoint cannot be sent").into());
         };
         let link = self.link(Class::Snapshot);
-        let begin = SnapshotBegin {
-            vote,
-            meta: snapshot.meta,
-        };
         let sent = tokio::select! {
-            sent = snapshot::send(&link, begin, source) => sent,
+            sent = self.transfers.send(self.target, &link, vote, pinned) => sent,
             closed = cancel => return Err(closed.into()),
         };
         match sent {
@@ -220,7 +218,6 @@ impl RaftNetworkV2<TypeConfig> for Client {
             }
             Err(error) => {
                 metrics.snapshots_send_failed.add(1);
-                tracing::warn!(peer = self.target, %error, "cannot send a snapshot");
                 Err(Unreachable::new(&error).into())
             }
         }

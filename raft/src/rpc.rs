@@ -235,6 +235,8 @@ impl Forwarded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotBegin {
     pub(crate) vote: Vote,
+    /// Chosen by the sender for this snapshot; the same in every attempt.
+    pub(crate) id: u64,
     pub(crate) meta: SnapshotMeta,
 }
 
@@ -242,6 +244,7 @@ impl SnapshotBegin {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(256);
         put_vote(&mut out, &self.vote);
+        out.put_u64_le(self.id);
         put_log_id_option(&mut out, self.meta.last_log_id.as_ref());
         out.put_slice(&encode_stored_membership(&self.meta.last_membership));
         out.freeze()
@@ -249,10 +252,12 @@ impl SnapshotBegin {
 
     pub(crate) fn decode(payload: Bytes) -> Result<Self, CodecError> {
         let mut reader = Reader::new(payload);
-        let (vote, last_log_id) = (reader.vote()?, reader.log_id_option()?);
+        let (vote, id) = (reader.vote()?, reader.long()?);
+        let last_log_id = reader.log_id_option()?;
         let last_membership = decode_stored_membership(&reader.rest())?;
         Ok(Self {
             vote,
+            id,
             meta: SnapshotMeta {
                 last_log_id,
                 last_membership,
@@ -327,8 +332,8 @@ impl SnapshotEnd {
 /// What the receiver of a snapshot says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotReply {
-    /// Ready for chunks.
-    Accepted,
+    /// Ready for the chunk with this sequence and what follows.
+    Accepted(u32),
     /// The chunk with this sequence is written.
     Written(u32),
     /// Installed, or not needed; the receiver's vote.
@@ -341,7 +346,10 @@ impl SnapshotReply {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(20);
         match self {
-            Self::Accepted => out.put_u8(0),
+            Self::Accepted(next) => {
+                out.put_u8(0);
+                out.put_u32_le(*next);
+            }
             Self::Written(sequence) => {
                 out.put_u8(1);
                 out.put_u32_le(*sequence);
@@ -361,7 +369,7 @@ impl SnapshotReply {
     pub(crate) fn decode(payload: Bytes) -> Result<Self, CodecError> {
         let mut reader = Reader::new(payload);
         let reply = match reader.byte()? {
-            0 => Self::Accepted,
+            0 => Self::Accepted(reader.word()?),
             1 => Self::Written(reader.word()?),
             2 => Self::Done(reader.vote()?),
             3 => Self::Rejected(reader.text("rejection")?),

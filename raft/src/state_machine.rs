@@ -128,6 +128,9 @@ pub trait SnapshotSource: Send {
     /// The state it represents.
     fn applied(&self) -> Applied;
 
+    /// The same state from its beginning, to be read beside this one.
+    fn again(&self) -> Box<dyn SnapshotSource>;
+
     /// The next piece; any size, `None` at the end. May block.
     ///
     /// # Errors

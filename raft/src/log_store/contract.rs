@@ -13,8 +13,9 @@ use quoin_wal::storage::MemoryStorage;
 use tempfile::TempDir;
 
 use super::LogStore;
-use crate::applier::{Applier, ApplierControl};
+use crate::applier::{Applier, ApplierControl, CheckpointPace};
 use crate::shared::Shared;
+use crate::snapshot::Pins;
 use crate::tests::register::{Disk, Register};
 use crate::types::{Entry, EntryBody, LogId, Tag, TypeConfig, log_id};
 use crate::{Config, WalConfig};
@@ -35,11 +36,16 @@ impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder 
         let control = Arc::new(ApplierControl::default());
         control.running.store(true, Ordering::Release);
         let shared = Arc::new(Shared::new(0, Arc::clone(store.metrics()), Vec::new()));
+        let pins = Arc::new(Pins::new(store.clone()));
+        let pace = CheckpointPace {
+            entries: 1000,
+            bytes: u64::MAX,
+        };
         let register = Register::lenient(Disk::default());
         Ok((
             directory,
             store,
-            Applier::new(register, shared, control, 1000),
+            Applier::new(register, shared, control, pins, pace),
         ))
     }
 }

@@ -144,6 +144,11 @@ impl LogStore {
         self.shared.state.lock().weights.purge_below(bytes_max)
     }
 
+    /// The first entry that is there, or will be.
+    pub(crate) fn first_index(&self) -> u64 {
+        self.shared.state.lock().first
+    }
+
     /// The failure that stopped the log, if one has.
     pub(crate) fn failure(&self) -> Option<Error> {
         Some(self.shared.wal.failure()?.into())

@@ -6,7 +6,7 @@ use crate::rpc::{SnapshotChunk, SnapshotEnd};
 use crate::state_machine::SnapshotSink;
 use crate::types::{SnapshotMeta, Vote};
 
-/// A transfer in progress. Dropping it discards the sink.
+/// A transfer in progress or broken off. Dropping it discards the sink.
 pub(crate) struct Receiver {
     pub(crate) vote: Vote,
     pub(crate) meta: SnapshotMeta,
@@ -26,6 +26,17 @@ impl Receiver {
             bytes: 0,
             crc: crc32fast::Hasher::new(),
         }
+    }
+
+    /// The same for a sender that has this vote now.
+    pub(crate) fn under(mut self, vote: Vote) -> Self {
+        self.vote = vote;
+        self
+    }
+
+    /// The chunk that must come next.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
     }
 
     /// Verifies and writes one chunk; returns its sequence.

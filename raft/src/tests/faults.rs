@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Cluster, Net, until, within};
+use super::harness::{Cluster, Net, TestMember, until, within};
 use super::register::{LONG, POISON};
 use crate::transport::memory::MemoryNetwork;
 use crate::{Config, ProposeError, StopReason};
 
-fn quick(config: &mut Config) {
+pub(super) fn quick(config: &mut Config) {
     config.heartbeat_interval = Duration::from_millis(50);
     config.election_timeout = Duration::from_millis(400);
 }
 
-fn short_log(config: &mut Config) {
+pub(super) fn short_log(config: &mut Config) {
     quick(config);
     config.snapshot_count = 40;
     config.kept_entries_count = 10;
@@ -68,7 +68,7 @@ async fn all_members_restart_together_and_keep_everything() {
 }
 
 /// Stops one follower, writes until what it needs is purged; its place.
-async fn leave_one_behind(cluster: &mut Cluster, value: &str) -> usize {
+pub(super) async fn leave_one_behind(cluster: &mut Cluster, value: &str) -> usize {
     let leader = cluster.leader().await;
     let laggard = (leader + 1) % 3;
     cluster.members[laggard].stop().await;
@@ -86,6 +86,11 @@ async fn leave_one_behind(cluster: &mut Cluster, value: &str) -> usize {
     for number in 0..120 {
         cluster.propose(leader, &format!("m{number}={value}")).await;
     }
+    let is_purged = |member: &TestMember| {
+        let store = member.store.as_ref();
+        store.is_none_or(|store| store.first_index() > 50)
+    };
+    until(|| cluster.members.iter().all(is_purged)).await;
     laggard
 }
 

@@ -38,6 +38,7 @@ pub(crate) struct TestMember {
     pub(crate) config: Config,
     pub(crate) disk: Disk,
     pub(crate) node: Option<Node>,
+    pub(crate) store: Option<LogStore>,
     pub(crate) net: Net,
     pub(crate) address: String,
     pub(crate) listener: Option<TcpListener>,
@@ -53,6 +54,7 @@ impl TestMember {
             None => LogStore::open(&self.config),
         };
         let store = store.unwrap();
+        self.store = Some(store.clone());
         let register = Register::open(self.disk.clone(), Some(store.durable()));
         let config = self.config.clone();
         let node = match &self.net {
@@ -70,6 +72,7 @@ impl TestMember {
     }
 
     pub(crate) async fn stop(&mut self) {
+        self.store = None;
         if let Some(node) = self.node.take() {
             within(node.shutdown()).await;
             assert_eq!(node.metrics().proposals_pending.value(), 0);
@@ -136,6 +139,7 @@ impl Cluster {
                     config,
                     disk: Disk::default(),
                     node: None,
+                    store: None,
                     net: net.clone(),
                     address: address.clone(),
                     listener: listeners.next(),

@@ -12,3 +12,4 @@ mod membership;
 pub(crate) mod register;
 mod rpc;
 mod single;
+mod snapshots;

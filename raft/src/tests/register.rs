@@ -2,8 +2,9 @@
 //! restart finds the last checkpoint and nothing newer.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -31,6 +32,10 @@ pub(crate) struct Disk {
     pub(crate) live: Arc<Mutex<Image>>,
     /// Where [`LONG`] entries are being applied.
     pub(crate) gate: Arc<Gate>,
+    /// Snapshots that can be read.
+    pub(crate) sources: Arc<AtomicUsize>,
+    /// The next snapshot that is read has a flipped bit.
+    pub(crate) damages_next: Arc<AtomicBool>,
 }
 
 /// Keeps who comes to it until it is opened.
@@ -150,12 +155,8 @@ impl StateMachine for Register {
     }
 
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, StateMachineError> {
-        let image = self.disk.live.lock().clone();
-        let rows = image.values.into_iter().collect::<Vec<_>>().into_iter();
-        Ok(Box::new(Source {
-            applied: image.applied,
-            rows,
-        }))
+        let image = Arc::new(self.disk.live.lock().clone());
+        Ok(Box::new(Source::new(image, &self.disk)))
     }
 
     fn receive(&mut self) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
@@ -184,19 +185,48 @@ impl StateMachine for Register {
 }
 
 struct Source {
-    applied: Applied,
-    rows: std::vec::IntoIter<(String, String)>,
+    image: Arc<Image>,
+    /// The last value that was sent.
+    after: Option<String>,
+    disk: Disk,
+}
+
+impl Source {
+    fn new(image: Arc<Image>, disk: &Disk) -> Self {
+        disk.sources.fetch_add(1, Ordering::AcqRel);
+        Self {
+            image,
+            after: None,
+            disk: disk.clone(),
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.disk.sources.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl SnapshotSource for Source {
     fn applied(&self) -> Applied {
-        self.applied.clone()
+        self.image.applied.clone()
+    }
+
+    fn again(&self) -> Box<dyn SnapshotSource> {
+        Box::new(Self::new(Arc::clone(&self.image), &self.disk))
     }
 
     fn next_chunk(&mut self) -> Result<Option<Bytes>, StateMachineError> {
-        let mut chunk = String::new();
-        for (name, value) in self.rows.by_ref().take(1000) {
-            chunk.push_str(&format!("{name}={value}\n"));
+        let mut chunk = Vec::new();
+        let from = self.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        for (name, value) in self.image.values.range((from, Bound::Unbounded)).take(50) {
+            chunk.extend_from_slice(format!("{name}={value}\n").as_bytes());
+            self.after = Some(name.clone());
+        }
+        let is_to_be_damaged = !chunk.is_empty() && self.after.as_deref() > Some("k5");
+        if is_to_be_damaged && self.disk.damages_next.swap(false, Ordering::AcqRel) {
+            chunk[0] |= 0x80;
         }
         Ok((!chunk.is_empty()).then(|| chunk.into()))
     }
@@ -209,6 +239,9 @@ struct Sink {
 
 impl SnapshotSink for Sink {
     fn write(&mut self, chunk: Bytes) -> Result<(), StateMachineError> {
+        if !chunk.is_ascii() {
+            return Err(StateMachineError::new("a damaged row"));
+        }
         self.bytes.extend_from_slice(&chunk);
         Ok(())
     }

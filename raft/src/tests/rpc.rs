@@ -81,7 +81,8 @@ fn answers_arrive_whole() {
         assert_eq!(Forwarded::decode(answer.encode()), Ok(answer));
     }
     let replies = [
-        SnapshotReply::Accepted,
+        SnapshotReply::Accepted(0),
+        SnapshotReply::Accepted(7),
         SnapshotReply::Written(9),
         SnapshotReply::Done(vote()),
         SnapshotReply::Rejected("full".into()),
@@ -125,6 +126,7 @@ fn votes_and_transfers_arrive_whole() {
     assert_eq!(decode_transfer(encode_transfer(&transfer)), Ok(transfer));
     let begin = SnapshotBegin {
         vote: vote(),
+        id: 17,
         meta: SnapshotMeta::default(),
     };
     assert_eq!(SnapshotBegin::decode(begin.encode()), Ok(begin));

@@ -63,6 +63,13 @@ impl SnapshotSource for Outgoing {
         self.applied.clone()
     }
 
+    fn again(&self) -> Box<dyn SnapshotSource> {
+        Box::new(Self {
+            applied: self.applied.clone(),
+            snapshot: self.snapshot.again(),
+        })
+    }
+
     fn next_chunk(&mut self) -> Result<Option<Bytes>, StateMachineError> {
         self.snapshot.next_chunk().map_err(failed)
     }

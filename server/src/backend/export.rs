@@ -6,7 +6,6 @@
 //! decoded. Chunks hold whole frames, but a receiver takes the stream in pieces
 //! of any size. Bytes: "snapshot stream" of docs/formats/backend.md.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -25,7 +24,6 @@ use crate::base::revision::Revision;
 #[derive(Debug)]
 pub struct Snapshot {
     view: Arc<View>,
-    blocks: VecDeque<BlockEntry>,
     stage: Stage,
     totals: Totals,
 }
@@ -34,7 +32,8 @@ pub struct Snapshot {
 #[derive(Debug)]
 enum Stage {
     Manifest,
-    Blocks,
+    /// Blocks from this revision on.
+    Blocks(Revision),
     /// Records after this revision.
     Records(Revision),
     /// Rows of the table in this slot of `Table::ALL`, after this key.
@@ -63,26 +62,21 @@ impl Totals {
 
 impl Snapshot {
     pub(super) fn new(view: Arc<View>) -> Self {
-        let blocks = view.directory.blocks().copied().collect();
         Self {
             view,
-            blocks,
             stage: Stage::Manifest,
             totals: Totals::default(),
         }
     }
 
+    /// The same state from its beginning.
+    pub fn again(&self) -> Self {
+        Self::new(Arc::clone(&self.view))
+    }
+
     /// Which state it is.
     pub fn position(&self) -> Recovered {
         self.view.position()
-    }
-
-    /// Bytes that are still to come, about.
-    pub fn remaining_bytes(&self) -> u64 {
-        let of_block =
-            |entry: &BlockEntry| u64::from(entry.block_bytes) + u64::from(entry.key_row_bytes);
-        let hot = self.view.segments.bytes() as u64;
-        self.blocks.iter().map(of_block).sum::<u64>() + hot
     }
 
     /// The next piece of the stream, about 1 MiB, `None` behind the last one.
@@ -104,12 +98,18 @@ impl Snapshot {
             Stage::Manifest => {
                 let manifest = encode_manifest(&self.view.position());
                 put_frame(out, FrameKind::Manifest, &[&manifest]);
-                self.stage = Stage::Blocks;
+                self.stage = Stage::Blocks(Revision::ZERO);
             }
-            Stage::Blocks => match self.blocks.pop_front() {
-                Some(entry) => self.put_block(&entry, out)?,
-                None => self.stage = Stage::Records(self.view.checkpointed),
-            },
+            Stage::Blocks(from) => {
+                let next = self.view.directory.blocks_from(*from).next().copied();
+                match next {
+                    Some(entry) => {
+                        *from = Revision::new(entry.last.main, entry.last.sub + 1);
+                        self.put_block(&entry, out)?;
+                    }
+                    None => self.stage = Stage::Records(self.view.checkpointed),
+                }
+            }
             Stage::Records(after) => {
                 let after = *after;
                 self.put_records(after, out)?;

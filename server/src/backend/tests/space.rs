@@ -130,7 +130,9 @@ fn the_files_shrink_by_themselves_while_writes_go_on() {
 fn a_move_cut_off_at_any_step_leaves_the_old_state() {
     for kind in [EngineKind::Redb, EngineKind::Sled] {
         let place = Place::new(kind);
-        let mut backend = place.try_open(eager(&place)).unwrap();
+        let mut config = eager(&place);
+        config.space_bytes_per_second = 0;
+        let mut backend = place.try_open(config).unwrap();
         for index in 1..=60 {
             commit(&backend, index);
         }
