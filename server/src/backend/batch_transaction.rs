@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::digest::{Digest, Effects};
 use super::error::Error;
 use super::handle::{Applied, Shared};
 use super::read_transaction::ReadTransaction;
@@ -34,6 +35,10 @@ pub struct BatchTransaction {
     changed_rows: BTreeSet<(Table, Bytes)>,
     /// Membership to record with the commit.
     membership: Option<Bytes>,
+    /// What all of that adds to the digest.
+    effects: Effects,
+    /// The digest begins behind this entry.
+    begins_digest: bool,
 }
 
 impl BatchTransaction {
@@ -47,6 +52,8 @@ impl BatchTransaction {
             tables,
             changed_rows: BTreeSet::new(),
             membership: None,
+            effects: Effects::default(),
+            begins_digest: false,
         }
     }
 
@@ -71,12 +78,14 @@ impl BatchTransaction {
         };
         let hot = arena.write(info, record_len, encode);
         let record = hot.record();
+        self.effects.record(info.revision, info.tombstone, &record);
         self.pending.push(hot);
         record
     }
 
     /// Sets a row of a small table.
     pub fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.effects.row(table, key, Some(value));
         // Copied: the caller's bytes may be a slice of something much larger.
         let key = Bytes::copy_from_slice(key);
         let value = Bytes::copy_from_slice(value);
@@ -89,6 +98,7 @@ impl BatchTransaction {
     /// Removes a row of a small table; absent is fine.
     pub fn delete_row(&mut self, table: Table, key: &[u8]) {
         if self.tables.table(table).row(key).is_some() {
+            self.effects.row(table, key, None);
             self.changed_rows
                 .insert((table, Bytes::copy_from_slice(key)));
             Arc::make_mut(&mut self.tables).table_mut(table).remove(key);
@@ -97,7 +107,13 @@ impl BatchTransaction {
 
     /// Records the Raft membership that this entry establishes, opaque.
     pub fn set_membership(&mut self, membership: Bytes) {
+        self.effects.membership(&membership);
         self.membership = Some(membership);
+    }
+
+    /// Begins the digest anew behind this entry: its effects are not in it.
+    pub fn begin_digest(&mut self) {
+        self.begins_digest = true;
     }
 
     /// A record, this batch's own ones included.
@@ -151,21 +167,29 @@ impl BatchTransaction {
     /// Publishes everything in one step: visible, and part of the next checkpoint.
     ///
     /// `revision` is the store's main revision from now on, not below that of any
-    /// appended record.
-    pub fn commit(mut self, applied: impl Into<Applied>, revision: i64) {
+    /// appended record. Answers the digest of the state that is visible now.
+    pub fn commit(mut self, applied: impl Into<Applied>, revision: i64) -> Digest {
         debug_assert!(
             self.last_appended()
                 .is_none_or(|last| last.main <= revision)
         );
+        let applied = applied.into();
+        let digest = if self.begins_digest {
+            Digest::begun(applied.index)
+        } else {
+            self.base.digest().after(applied, revision, &self.effects)
+        };
         let changes = Changes {
             records: std::mem::take(&mut self.pending),
             tables: Arc::clone(&self.tables),
             changed_rows: std::mem::take(&mut self.changed_rows),
             membership: self.membership.take(),
-            applied: applied.into(),
+            applied,
             revision,
+            digest,
         };
         self.shared.publish_changes(changes);
+        digest
     }
 
     fn last_appended(&self) -> Option<Revision> {
@@ -190,4 +214,5 @@ pub(super) struct Changes {
     pub(super) membership: Option<Bytes>,
     pub(super) applied: Applied,
     pub(super) revision: i64,
+    pub(super) digest: Digest,
 }

@@ -378,6 +378,18 @@ pub(super) fn seal(mut bytes: BytesMut) -> Bytes {
 ///
 /// What is wrong with the bytes, in words.
 pub(super) fn open(bytes: &[u8], header_bytes: usize) -> Result<&[u8], &'static str> {
+    match verify(bytes, header_bytes)? {
+        (VERSION, rest) => Ok(rest),
+        _ => Err("unknown version"),
+    }
+}
+
+/// Verifies the checksum; returns the version and what follows it.
+///
+/// # Errors
+///
+/// What is wrong with the bytes, in words.
+pub(super) fn verify(bytes: &[u8], header_bytes: usize) -> Result<(u32, &[u8]), &'static str> {
     if bytes.len() < header_bytes {
         return Err("shorter than its header");
     }
@@ -385,10 +397,7 @@ pub(super) fn open(bytes: &[u8], header_bytes: usize) -> Result<&[u8], &'static 
     if checksum.get_u32_le() != crc32fast::hash(rest) {
         return Err("checksum mismatch");
     }
-    if rest.get_u32_le() != VERSION {
-        return Err("unknown version");
-    }
-    Ok(rest)
+    Ok((rest.get_u32_le(), rest))
 }
 
 /// Largest block that holds more than one record: fits the pages of all engines.

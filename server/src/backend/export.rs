@@ -209,6 +209,8 @@ pub(super) fn encode_manifest(position: &Recovered) -> Bytes {
     let membership = position.membership.as_ref();
     let mut out = BytesMut::new();
     out.put_u32_le(STREAM_VERSION);
+    out.put_u8(u8::from(position.digest.base.is_some()));
+    position.digest.put(&mut out);
     out.put_i64_le(position.revision);
     out.put_u8(u8::from(position.applied.is_some()));
     out.put_u64_le(position.applied.map_or(0, |applied| applied.index));
@@ -270,8 +272,10 @@ pub(super) fn frame_checksum(kind: u8, len: u32, payload: &[&[u8]]) -> u32 {
     hasher.finalize()
 }
 
-/// Version of the stream; a receiver refuses others.
-pub(super) const STREAM_VERSION: u32 = 1;
+/// Version of the stream; a receiver refuses later ones.
+pub(super) const STREAM_VERSION: u32 = 2;
+/// The version before, without a digest.
+pub(super) const STREAM_VERSION_UNDIGESTED: u32 = 1;
 /// Kind, length, checksum.
 pub(super) const FRAME_HEADER_BYTES: usize = 9;
 /// Records or rows per frame, about.

@@ -22,6 +22,7 @@ use super::checkpoint_thread::{Orders, Stop};
 use super::cold::ColdStore;
 use super::collect::Collector;
 use super::config::{Config, Durability};
+use super::digest::Digest;
 use super::engine::OpenEngine;
 use super::error::Error;
 use super::export::Snapshot;
@@ -61,6 +62,8 @@ pub struct Recovered {
     pub membership: Option<Bytes>,
     /// Main revision of the store.
     pub revision: i64,
+    /// Digest of everything applied.
+    pub digest: Digest,
 }
 
 /// Storage of one member; cheap to clone.
@@ -501,6 +504,7 @@ impl Shared {
                 }
             }
             view.revision = changes.revision;
+            view.digest = changes.digest;
             view.applied = Some(changes.applied);
             view.membership = changes.membership.or(view.membership);
             view.tables = changes.tables;

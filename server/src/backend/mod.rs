@@ -20,6 +20,7 @@ mod cold;
 mod collect;
 mod config;
 mod dead_marks;
+mod digest;
 mod directory;
 mod engine;
 mod error;
@@ -45,6 +46,7 @@ mod tests;
 
 pub use self::batch_transaction::BatchTransaction;
 pub use self::config::{Config, Durability, Identity};
+pub use self::digest::Digest;
 pub use self::engine::EngineKind;
 pub use self::error::Error;
 pub use self::export::Snapshot;

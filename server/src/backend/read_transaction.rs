@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::block::{Block, BlockEntry};
 use super::cold::ColdStore;
+use super::digest::Digest;
 use super::error::Error;
 use super::handle::Applied;
 use super::read_view::View;
@@ -56,6 +57,11 @@ impl ReadTransaction {
     /// Last Raft entry applied at this version.
     pub fn applied(&self) -> Option<Applied> {
         self.view.applied
+    }
+
+    /// Digest of everything applied at this version.
+    pub fn digest(&self) -> Digest {
+        self.view.digest
     }
 
     /// Raft membership at this version, opaque.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::digest::Digest;
 use super::directory::Directory;
 use super::engine::EngineTable;
 use super::error::Error;
@@ -52,6 +53,8 @@ pub(super) struct View {
     pub(super) revision: i64,
     /// Last applied Raft entry.
     pub(super) applied: Option<Applied>,
+    /// Digest of everything applied.
+    pub(super) digest: Digest,
     /// Raft membership as of `applied`, opaque.
     pub(super) membership: Option<Bytes>,
     /// Records in memory; may hold newer ones than `revision`.
@@ -77,6 +80,7 @@ impl View {
             applied: self.applied,
             membership: self.membership.clone(),
             revision: self.revision,
+            digest: self.digest,
         }
     }
 }

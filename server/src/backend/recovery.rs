@@ -13,7 +13,7 @@ use super::cold::ColdStore;
 use super::dead_marks;
 use super::engine::EngineTable;
 use super::error::Error;
-use super::meta::Meta;
+use super::meta::{self, Meta, MetaError};
 use super::page::PageMap;
 use super::read_view::Tables;
 use super::table::Table;
@@ -47,7 +47,14 @@ pub(super) fn load(cold: &Arc<ColdStore>) -> Result<Loaded, Error> {
         .engine()?
         .meta()?
         .ok_or_else(|| corrupt_meta("there is none"))?;
-    let meta = Meta::decode(&bytes).map_err(corrupt_meta)?;
+    let meta = Meta::decode(&bytes).map_err(|error| match error {
+        MetaError::Damaged(reason) => corrupt_meta(reason),
+        MetaError::Version(found) => Error::UnsupportedFormat {
+            path: cold.path().clone(),
+            found,
+            supported: meta::VERSION,
+        },
+    })?;
     if meta.is_partial {
         return Err(corrupt_meta("the state is an unfinished snapshot"));
     }

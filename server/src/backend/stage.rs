@@ -16,9 +16,13 @@ use super::block_writer::BlockWriter;
 use super::checkpoint::Checkpointer;
 use super::cold::ColdStore;
 use super::collect::Collector;
+use super::digest::{DIGEST_BYTES, Digest};
 use super::directory::Directory;
 use super::error::Error;
-use super::export::{FRAME_HEADER_BYTES, FrameKind, STREAM_VERSION, Totals, frame_checksum};
+use super::export::{
+    FRAME_HEADER_BYTES, FrameKind, STREAM_VERSION, STREAM_VERSION_UNDIGESTED, Totals,
+    frame_checksum,
+};
 use super::handle::{Applied, Recovered, Shared};
 use super::meta::Meta;
 use super::page::{PageMap, decode_page};
@@ -190,9 +194,23 @@ impl Staging {
     }
 
     fn handle_manifest(&mut self, mut payload: Bytes) -> Result<(), Error> {
-        if payload.len() < MANIFEST_HEADER_BYTES || payload.get_u32_le() != STREAM_VERSION {
-            return Err(self.refused("unknown stream version"));
+        if payload.len() < MANIFEST_HEADER_BYTES {
+            return Err(self.refused("truncated manifest"));
         }
+        let version = payload.get_u32_le();
+        self.position.digest = match version {
+            STREAM_VERSION_UNDIGESTED => Digest::UNKNOWN,
+            STREAM_VERSION if payload.len() < MANIFEST_REST_BYTES + 1 + DIGEST_BYTES => {
+                return Err(self.refused("truncated manifest"));
+            }
+            STREAM_VERSION => Digest::take(payload.get_u8() != 0, &mut payload),
+            newer => {
+                return Err(self.refused(&format!(
+                    "stream version {newer}; this member reads {STREAM_VERSION_UNDIGESTED} to \
+                     {STREAM_VERSION}: run the version of the sender here too"
+                )));
+            }
+        };
         self.position.revision = payload.get_i64_le();
         let has_applied = payload.get_u8() != 0;
         let applied = Applied {
@@ -324,6 +342,7 @@ impl Shared {
         self.view.store(Arc::new(View {
             revision: meta.position.revision,
             applied: meta.position.applied,
+            digest: meta.position.digest,
             membership: meta.position.membership.clone(),
             checkpointed: meta.checkpointed,
             directory,
@@ -359,8 +378,10 @@ fn take_record(payload: &mut Bytes) -> Option<(Revision, Bytes, Bytes)> {
     Some((revision, record, payload.split_to(info_len)))
 }
 
-/// Version, revision, applied, whether there is a membership.
+/// Version, revision, applied, whether there is a membership: version 1.
 const MANIFEST_HEADER_BYTES: usize = 30;
+/// The same without the version.
+const MANIFEST_REST_BYTES: usize = MANIFEST_HEADER_BYTES - 4;
 /// Revision, length of the record, length of its info.
 const RECORD_HEADER_BYTES: usize = 24;
 /// A frame is at most one record with its key row; far above any request limit.

@@ -128,6 +128,7 @@ fn start() -> Start {
         applied: Some(Applied { index: 7, term: 3 }),
         membership: Some(Bytes::from_static(b"members")),
         revision: 0,
+        digest: crate::backend::Digest::UNKNOWN,
     };
     Start {
         position,

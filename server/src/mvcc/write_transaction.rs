@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::backend::{Applied, BatchTransaction, RecordInfo, Table};
+use crate::backend::{Applied, BatchTransaction, Digest, RecordInfo, Table};
 use crate::base::{key_range::KeyRange, revision::Revision};
 
 use super::compaction;
@@ -333,13 +333,20 @@ impl WriteTransaction {
         self.batch.set_membership(membership);
     }
 
-    /// Publishes everything of the entry in one step, with its log position.
-    pub fn commit(mut self, applied: impl Into<Applied>) {
+    /// Begins the digest of everything applied anew behind this entry.
+    pub fn begin_digest(&mut self) {
+        self.batch.begin_digest();
+    }
+
+    /// Publishes everything of the entry in one step, with its log position;
+    /// answers the digest that goes with it.
+    pub fn commit(mut self, applied: impl Into<Applied>) -> Digest {
         debug_assert!(self.events.is_empty(), "every request has ended");
         let revision = self.current();
         self.undo.written.clear();
-        self.batch.commit(applied, revision);
+        let digest = self.batch.commit(applied, revision);
         self.shared.publish(revision, self.compact_revision);
+        digest
     }
 
     /// Names the next change of the request under way.

@@ -307,7 +307,7 @@ fn write_until_killed(kind: EngineKind, directory: &Path) {
         if index % 6 == 0 {
             // Killed in the middle of moving the state as often as not: it goes on
             // in the background while entries are applied.
-            std::mem::drop(backend.defragment());
+            drop(backend.defragment());
         }
     }
 }

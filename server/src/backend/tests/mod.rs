@@ -4,6 +4,7 @@
 //! answer; `crash` kills a child process and an engine's disk under it.
 
 mod crash;
+mod digest;
 mod full;
 mod limits;
 mod model;
