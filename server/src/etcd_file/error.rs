@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::backend;
 use crate::bbolt;
 use crate::mvcc;
 
@@ -70,7 +69,7 @@ pub enum ImportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The receiver of the data failed.
-    #[error(transparent)]
-    Backend(#[from] backend::Error),
+    /// Whoever takes the data failed, and knows why.
+    #[error("the data could not be taken over")]
+    Receiver,
 }

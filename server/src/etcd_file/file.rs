@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::{ImportError, TRAILER_BYTES};
@@ -52,6 +54,7 @@ impl EtcdFile {
         if !metadata.is_file() {
             return Err(failed(io::Error::other("not a regular file")));
         }
+        lock(&file).map_err(failed)?;
         let length = metadata.len();
         // Pages of at least 512 bytes, and then perhaps a SHA-256. Source: etcd.
         let has_trailer = length % 512 == TRAILER_BYTES as u64;
@@ -88,6 +91,13 @@ impl EtcdFile {
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.database.image_bytes()
+    }
+
+    /// Whether there is a SHA-256 behind the image: a snapshot has one, a member's
+    /// own file has none.
+    #[must_use]
+    pub fn has_hash(&self) -> bool {
+        self.has_trailer
     }
 
     /// Compares the SHA-256 behind the image with that of the image.
@@ -173,6 +183,18 @@ impl EtcdFile {
             key: hex(key),
             reason,
         }
+    }
+}
+
+/// A running etcd has its file locked: what is read would change meanwhile. Held
+/// until the file is closed.
+fn lock(file: &File) -> io::Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::other(
+            "in use by another process; stop the member whose file it is, or take a snapshot of it",
+        )),
+        // Not every file system has locks.
+        _ => Ok(()),
     }
 }
 

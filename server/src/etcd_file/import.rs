@@ -22,12 +22,9 @@ use crate::backend::{RecordInfo, Recovered, StreamWriter, Table};
 use crate::base::revision::Revision;
 use crate::mvcc::compacted_row;
 
-/// Where the new store begins, which the file does not say.
-#[derive(Debug, Clone, Default)]
-pub struct Start {
-    /// Its place in the new log, and the membership there. The revision in it is
-    /// not used.
-    pub position: Recovered,
+/// What is to be different from the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
     /// Revisions to skip behind the last one of the file: numbers that clients of
     /// the old cluster may have seen and that the file does not have.
     pub skipped_revisions: u64,
@@ -153,27 +150,28 @@ impl Import {
         Ok(())
     }
 
-    /// Newest revision of the store that begins at `start`.
+    /// Newest revision of the store after these changes.
     #[must_use]
-    pub fn revision_at(&self, start: &Start) -> i64 {
-        let skipped = i64::try_from(start.skipped_revisions).unwrap_or(MAIN_MAX);
+    pub fn revision_after(&self, changes: Changes) -> i64 {
+        let skipped = i64::try_from(changes.skipped_revisions).unwrap_or(MAIN_MAX);
         self.revision.saturating_add(skipped).min(MAIN_MAX)
     }
 
-    /// Hands the whole state to `sink`, as a snapshot stream. Blocks on disk reads.
+    /// Hands the whole state to `sink`, as a snapshot stream without a place in a log
+    /// and without members. Blocks on disk reads.
     ///
     /// # Errors
     /// The file is damaged, or `sink` failed.
     pub fn stream(
         &self,
         file: &EtcdFile,
-        start: &Start,
+        changes: Changes,
         sink: &mut dyn FnMut(Bytes) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        let revision = self.revision_at(start);
+        let revision = self.revision_after(changes);
         let position = Recovered {
             revision,
-            ..start.position.clone()
+            ..Recovered::default()
         };
         let mut stream = StreamWriter::new(&position);
         file.for_each(file.needed("key")?, &mut |key, value| {
@@ -184,7 +182,7 @@ impl Import {
                 None => Ok(()),
             }
         })?;
-        let compact_revision = match start.is_compacted {
+        let compact_revision = match changes.is_compacted {
             true => Some(revision),
             false => self.compact_revision,
         };

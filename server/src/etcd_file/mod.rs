@@ -20,7 +20,7 @@ mod tests;
 pub use error::{ExportError, ImportError};
 pub use export::Export;
 pub use file::EtcdFile;
-pub use import::{Import, Start};
+pub use import::{Changes, Import};
 pub use status::FileStatus;
 
 /// Length of the SHA-256 behind the image.

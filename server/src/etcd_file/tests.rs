@@ -13,9 +13,7 @@ use tempfile::TempDir;
 
 use super::file::Walk;
 use super::*;
-use crate::backend::{
-    Applied, Backend, Config, Durability, EngineKind, Identity, Recovered, Table,
-};
+use crate::backend::{Applied, Backend, Config, Durability, EngineKind, Identity, Table};
 use crate::base::key_range::KeyRange;
 use crate::mvcc::{Previous, Store};
 
@@ -58,15 +56,18 @@ impl Bed {
         Self::open(|_| {})
     }
 
-    fn imported(path: &Path, start: &Start) -> Self {
+    fn imported(path: &Path, changes: Changes) -> Self {
         let file = EtcdFile::open(path).unwrap();
         file.verify_hash().unwrap();
         let import = Import::read(&file).unwrap();
         Self::open(|backend| {
             let mut stage = backend.stage().unwrap();
             import
-                .stream(&file, start, &mut |chunk| Ok(stage.write(&chunk)?))
+                .stream(&file, changes, &mut |chunk| {
+                    stage.write(&chunk).map_err(|_| ImportError::Receiver)
+                })
                 .unwrap();
+            stage.found(PLACE, Bytes::from_static(b"members"));
             backend.install(stage).unwrap();
         })
     }
@@ -87,6 +88,8 @@ impl Bed {
             .collect()
     }
 }
+
+const PLACE: Applied = Applied { index: 7, term: 3 };
 
 fn members() -> Vec<Member> {
     vec![
@@ -121,19 +124,6 @@ fn exported(export: &Export) -> Vec<u8> {
     let hash = Sha256::digest(&file);
     file.extend_from_slice(&hash);
     file
-}
-
-fn start() -> Start {
-    let position = Recovered {
-        applied: Some(Applied { index: 7, term: 3 }),
-        membership: Some(Bytes::from_static(b"members")),
-        revision: 0,
-        digest: crate::backend::Digest::UNKNOWN,
-    };
-    Start {
-        position,
-        ..Start::default()
-    }
 }
 
 fn rows(path: &Path, bucket: &str) -> Rows {
@@ -194,7 +184,7 @@ fn a_real_file_is_read_as_etcdutl_reads_it() {
 
 #[test]
 fn a_store_made_of_a_real_file_hashes_as_etcd_does() {
-    let bed = Bed::imported(&real(), &start());
+    let bed = Bed::imported(&real(), Changes::default());
     for fact in facts("hashkv") {
         let number = |at: usize| fact[at].parse::<i64>().unwrap();
         let found = bed.store.hash_kv(number(1)).unwrap();
@@ -206,7 +196,7 @@ fn a_store_made_of_a_real_file_hashes_as_etcd_does() {
         assert_eq!(found, [number(0), number(1), number(2)]);
     }
     assert_eq!(bed.store.revision(), 19);
-    assert_eq!(bed.store.applied(), Some(Applied { index: 7, term: 3 }));
+    assert_eq!(bed.store.applied(), Some(PLACE));
     let read = bed.backend.read();
     let leases = read.rows(Table::Lease).into_iter();
     let leases: Vec<_> = leases
@@ -225,7 +215,7 @@ fn u64_of(key: &[u8]) -> u64 {
 
 #[test]
 fn what_came_from_etcd_goes_back_unchanged() {
-    let bed = Bed::imported(&real(), &start());
+    let bed = Bed::imported(&real(), Changes::default());
     let path = bed.export("out.db");
     for bucket in ["key", "lease", "alarm", "auth", "authUsers", "authRoles"] {
         assert_eq!(
@@ -255,40 +245,39 @@ fn what_came_from_etcd_goes_back_unchanged() {
     assert_eq!(ours, theirs);
     let two = r#"{"id":43,"peerURLs":["http://two:2380"],"isLearner":true,"name":"two"}"#;
     assert_eq!(rows(&path, "members")[&b"2b"[..]], two.as_bytes());
-    let again = Bed::imported(&path, &start());
+    let again = Bed::imported(&path, Changes::default());
     let again = std::fs::read(again.export("again.db")).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), again);
 }
 
 #[test]
 fn skipped_revisions_are_gone_and_stay_gone() {
-    let start = Start {
+    let skip = Changes {
         skipped_revisions: 1000,
         is_compacted: true,
-        ..start()
     };
-    let bed = Bed::imported(&real(), &start);
+    let bed = Bed::imported(&real(), skip);
     assert_eq!(
         (bed.store.revision(), bed.store.compact_revision()),
         (1019, 1019)
     );
     assert_eq!(bed.store.keys_count(), 10);
-    let again = Bed::imported(&bed.export("out.db"), &self::start());
+    let again = Bed::imported(&bed.export("out.db"), Changes::default());
     assert_eq!(
         (again.store.revision(), again.store.compact_revision()),
         (1019, 1019)
     );
     // Without a compaction, only an empty row can say so.
-    let start = Start {
+    let skip = Changes {
         is_compacted: false,
-        ..start
+        ..skip
     };
-    let bed = Bed::imported(&real(), &start);
+    let bed = Bed::imported(&real(), skip);
     assert_eq!(
         (bed.store.revision(), bed.store.compact_revision()),
         (1019, 12)
     );
-    let again = Bed::imported(&bed.export("out.db"), &self::start());
+    let again = Bed::imported(&bed.export("out.db"), Changes::default());
     assert_eq!(
         (again.store.revision(), again.store.compact_revision()),
         (1019, 12)
@@ -300,7 +289,7 @@ fn skipped_revisions_are_gone_and_stay_gone() {
 fn an_empty_store_makes_a_file() {
     let bed = Bed::empty();
     let path = bed.export("out.db");
-    let again = Bed::imported(&path, &start());
+    let again = Bed::imported(&path, Changes::default());
     assert_eq!(again.store.revision(), 1);
     assert_eq!(again.store.compact_revision(), -1);
     let status = FileStatus::of(&EtcdFile::open(&path).unwrap()).unwrap();
@@ -398,7 +387,7 @@ proptest! {
         let bed = Bed::empty();
         run(&bed, steps);
         let path = bed.export("out.db");
-        let again = Bed::imported(&path, &start());
+        let again = Bed::imported(&path, Changes::default());
         prop_assert_eq!(again.store.revision(), bed.store.revision());
         prop_assert_eq!(again.hashes(), bed.hashes());
         prop_assert_eq!(again.store.keys_count(), bed.store.keys_count());
@@ -423,7 +412,7 @@ proptest! {
         let _ = file.verify_hash();
         let _ = FileStatus::of(&file);
         if let Ok(import) = Import::read(&file) {
-            let _ = import.stream(&file, &start(), &mut |_| Ok(()));
+            let _ = import.stream(&file, Changes::default(), &mut |_| Ok(()));
         }
     }
 }
@@ -497,8 +486,8 @@ fn bad_rows_are_named() {
         buckets.sort();
         let (_folder, path) = made(&buckets);
         let file = EtcdFile::open(&path).unwrap();
-        let read =
-            Import::read(&file).and_then(|import| import.stream(&file, &start(), &mut |_| Ok(())));
+        let read = Import::read(&file)
+            .and_then(|import| import.stream(&file, Changes::default(), &mut |_| Ok(())));
         let error = read.unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains(bucket), "{error}");
     }

@@ -6,12 +6,16 @@
 
 mod directory;
 mod error;
+mod etcd;
 mod founder;
 mod place;
 
 pub use directory::NewDirectory;
 pub use error::OfflineError;
+pub use etcd::{EtcdError, EtcdSource, HashCheck, etcd_file_status};
 pub use founder::Founder;
+
+pub use crate::etcd_file::{Changes, FileStatus, Import, ImportError};
 
 #[cfg(test)]
 mod tests;
