@@ -1,4 +1,4 @@
-//! Clusters of real processes: replication, crashes, quorum, shutdown.
+//! Clusters of real processes: replication, crashes, quorum, partitions, shutdown.
 //!
 //! `QUOIN_ROUNDS` sets the rounds of the kill tests (3 by default); other
 //! settings are in docs/TESTING.md.
@@ -12,7 +12,9 @@ mod leaks;
 mod membership;
 mod metrics;
 mod offline;
+mod partition;
 mod quorum;
 mod replication;
 mod shutdown;
 mod support;
+mod upgrade;

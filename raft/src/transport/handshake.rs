@@ -243,3 +243,30 @@ fn judge(payload: Bytes, own: Identity, removed: impl Fn(u64) -> bool) -> Result
 pub(super) const MAGIC: [u8; 8] = *b"QUOINPR\x01";
 /// Version of the peer protocol.
 pub(super) const VERSION: u16 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_of_a_later_protocol_is_refused_by_number() {
+        let own = Identity {
+            cluster_id: 1,
+            member_id: 2,
+        };
+        let hello = Hello {
+            class: Class::Control,
+            from: Identity {
+                cluster_id: 1,
+                member_id: 3,
+            },
+            to: 2,
+        };
+        assert!(judge(hello.encode(), own, |_| false).is_ok());
+        let mut later = hello.encode().to_vec();
+        later[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&99_u16.to_le_bytes());
+        let refusal = judge(later.into(), own, |_| false).unwrap_err();
+        assert_eq!(refusal.reason, Reason::Protocol);
+        assert_eq!(refusal.text, "hello: peer protocol has the unknown value 99");
+    }
+}

@@ -80,6 +80,17 @@ pub enum IdentityError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A later build wrote it.
+    #[error(
+        "{path} has format {found}, this build reads {FORMAT}: start the version of quoin that \
+         wrote it, or a later one"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its format.
+        found: u32,
+    },
 }
 
 impl Identity {
@@ -188,6 +199,12 @@ fn read(path: &Path) -> Result<Option<Ids>, IdentityError> {
         reason,
     };
     let stored: Stored = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    if stored.format > FORMAT {
+        return Err(IdentityError::Newer {
+            path: path.display().to_string(),
+            found: stored.format,
+        });
+    }
     if stored.format != FORMAT {
         return Err(damaged(format!("format {} is not {FORMAT}", stored.format)));
     }
@@ -252,7 +269,7 @@ mod tests {
     fn a_damaged_file_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
-        for text in ["", "{}", r#"{"format":2,"cluster_id":"1","member_id":"2"}"#] {
+        for text in ["", "{}", r#"{"format":0,"cluster_id":"1","member_id":"2"}"#] {
             fs::write(&path, text).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(
@@ -260,5 +277,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+    #[test]
+    fn a_file_of_a_later_build_is_refused_by_number_and_not_called_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let text = r#"{"format":99,"cluster_id":"1","member_id":"2"}"#;
+        fs::write(&path, text).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("format 99, this build reads 1"), "{error}");
+        assert!(!error.contains("damaged"), "{error}");
     }
 }

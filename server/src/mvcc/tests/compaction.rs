@@ -178,7 +178,7 @@ fn an_unfinished_compaction_goes_on_after_a_restart() {
 fn compacted_at_a_delete() -> (Harness, i64) {
     let mut harness = Harness::new();
     for round in 0..4 {
-        for key in ["a", "b", "c"] {
+        for key in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
             harness.put(key, &round.to_string());
         }
     }
