@@ -378,7 +378,8 @@ impl Shared {
             publish: Mutex::default(),
             unwritten_bytes: AtomicUsize::new(0),
             is_dirty: AtomicBool::new(false),
-            has_garbage: AtomicBool::new(false),
+            // What an earlier run left is looked at like what this one makes.
+            has_garbage: AtomicBool::new(true),
             orders: Mutex::default(),
             ordered: Condvar::new(),
             failure: watch::channel(None).0,
