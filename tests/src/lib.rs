@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod codegen;
 pub mod conformance;
 pub mod error;
+pub mod faults;
 pub mod golden;
 pub mod history;
 pub mod http;
