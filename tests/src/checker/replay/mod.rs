@@ -6,7 +6,10 @@
 //! over several keys at once, which a search per key cannot see). Linear in the
 //! length of the history.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use super::operation::{Answer, Change, Key, Operation, Pair, Value};
 
@@ -180,9 +183,11 @@ impl<'a> Replay<'a> {
         let free = |position: &usize| self.revisions.get(*position).copied().flatten().is_none();
         let claim = |position: usize| {
             let operation = &self.history[position];
+            // Who asked later may have found nothing any more.
+            let earlier = Reverse(operation.called);
             let asked = |key| operation.changes.iter().any(|(asked, _)| asked == key);
             let Some(answer) = &operation.answer else {
-                return changes.keys().all(asked).then_some((0, position));
+                return changes.keys().all(asked).then_some((0, earlier, position));
             };
             let saw = |there: bool| {
                 let seen = changes.keys().filter_map(|key| answer.read.get(key));
@@ -190,10 +195,10 @@ impl<'a> Replay<'a> {
             };
             let may = answer.succeeded && answer.revision == revision && !saw(false);
             let rank = if saw(true) { 2 } else { 1 };
-            (may && changes.keys().all(asked)).then_some((rank, position))
+            (may && changes.keys().all(asked)).then_some((rank, earlier, position))
         };
         let best = claims.filter(free).filter_map(claim).max();
-        best.map(|(_, position)| position)
+        best.map(|(.., position)| position)
     }
 
     fn is_whole(&mut self, writer: usize, revision: i64, changes: &BTreeMap<Key, Option<Value>>) {

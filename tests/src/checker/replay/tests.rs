@@ -145,6 +145,11 @@ fn a_deletion_belongs_to_whoever_was_told_so() {
     read.insert(1, pair(10, 2, 1));
     let all = [told[0].clone(), told[1].clone(), late, first];
     assert_eq!(broken(&all, &gone), "");
+    let again = change((4, 5), vec![(1, None)], 3);
+    assert_eq!(
+        broken(&[told[0].clone(), again, told[1].clone()], &gone),
+        ""
+    );
 }
 
 #[test]
