@@ -22,6 +22,7 @@ use openraft::{Instant, RaftSnapshotBuilder, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::blocking::Blocking;
 use crate::error::StateMachineError;
 use crate::log_store::entry_codec;
 use crate::shared::{Shared, members_of, removed_between};
@@ -55,6 +56,7 @@ pub(crate) struct Applier<S> {
     pace: CheckpointPace,
     applied_since: u64,
     applied_bytes_since: u64,
+    blocking: Blocking,
 }
 
 /// When a checkpoint is due, so that the log can be purged.
@@ -82,6 +84,7 @@ impl<S: StateMachine> Applier<S> {
         control: Arc<ApplierControl>,
         pins: Arc<Pins>,
         pace: CheckpointPace,
+        blocking: Blocking,
     ) -> Self {
         let applied = machine.applied();
         shared.note_applied(applied.log_id.map_or(0, |id| id.index));
@@ -95,15 +98,16 @@ impl<S: StateMachine> Applier<S> {
             pace,
             applied_since: 0,
             applied_bytes_since: 0,
+            blocking,
         }
     }
 
     /// A place for a snapshot that is about to arrive; made off the raft
     /// thread, because it takes writes.
     pub(crate) fn receive(&mut self) -> BoxFuture<'static, Result<Box<dyn SnapshotSink>, String>> {
-        let machine = Arc::clone(&self.machine);
+        let (machine, blocking) = (Arc::clone(&self.machine), self.blocking.clone());
         Box::pin(async move {
-            let made = tokio::task::spawn_blocking(move || machine.lock().receive()).await;
+            let made = blocking.run(move || machine.lock().receive()).await;
             let made = made.map_err(|error| error.to_string())?;
             made.map_err(|error| error.to_string())
         })
@@ -133,7 +137,8 @@ impl<S: StateMachine> Applier<S> {
     async fn apply_aside(&self, entry: Committed) -> io::Result<()> {
         let machine = Arc::clone(&self.machine);
         let apply = move || machine.lock().apply(&mut std::iter::once(entry));
-        tokio::task::spawn_blocking(apply)
+        self.blocking
+            .run(apply)
             .await
             .map_err(io::Error::other)?
             .map_err(io::Error::other)
@@ -262,7 +267,8 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             };
             machine.install(installed, sink)
         };
-        tokio::task::spawn_blocking(install)
+        self.blocking
+            .run(install)
             .await
             .map_err(io::Error::other)?
             .map_err(io::Error::other)?;

@@ -8,6 +8,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::blocking::Blocking;
+
 /// One member of the cluster as Raft knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
@@ -94,6 +96,8 @@ pub struct Config {
     pub wal: WalConfig,
     /// Where the tasks of the member run.
     pub placement: Placement,
+    /// Who waits for disks on behalf of them.
+    pub blocking: Blocking,
 }
 
 impl Config {
@@ -113,6 +117,7 @@ impl Config {
             cache_bytes_max: 4 << 20,
             wal,
             placement: Placement::default(),
+            blocking: Blocking::default(),
         }
     }
 }

@@ -129,11 +129,13 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         Arc::clone(&control),
         Arc::clone(&pins),
         pace,
+        config.blocking.clone(),
     );
     let transfers = Arc::new(Transfers::new(
         config.snapshots_at_once,
         config.snapshot_kept,
         Arc::clone(&shared.metrics),
+        config.blocking.clone(),
     ));
     let network = Network::new(peers.clone(), Arc::clone(&transfers));
     let raft = match start_raft(&config, &log_store, network, applier, applied).await {
@@ -152,7 +154,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         log_store,
         handler,
         contact: Contact::new(config.election_timeout),
-        stages: Stages::new(config.snapshot_kept),
+        stages: Stages::new(config.snapshot_kept, config.blocking.clone()),
         transfers,
         pins,
         config,

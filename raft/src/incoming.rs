@@ -289,7 +289,10 @@ async fn receive<S: StateMachine>(
     }
     let mut receiver = match attempt.take(peer, id) {
         Some(receiver) => receiver.under(vote),
-        None => Receiver::new(vote, meta, core.receive_snapshot().await?),
+        None => {
+            let sink = core.receive_snapshot().await?;
+            Receiver::new(vote, meta, sink, core.config.blocking.clone())
+        }
     };
     let accepted = SnapshotReply::Accepted(receiver.next()).encode();
     send(outbox, Kind::SnapshotReply, stream, accepted).await;

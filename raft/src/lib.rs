@@ -9,6 +9,7 @@
 //! Absences: no key, no protobuf, no gRPC. Payloads are bytes.
 
 mod applier;
+mod blocking;
 mod config;
 mod contact;
 mod core;
@@ -33,6 +34,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use blocking::Blocking;
 pub use config::{Config, Member, Placement, WalConfig};
 pub use error::{
     Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StateMachineError,
@@ -44,6 +46,8 @@ pub use metrics::{Counter, Metrics};
 pub use node::{LeaderHandler, Leadership, MembershipChange, Node, Status};
 /// Durations by bucket, and the upper bounds of the buckets in microseconds.
 pub use quoin_wal::{DURATION_BUCKET_BOUNDS, Histogram};
+/// Works a log without threads, see [`LogStore::open_pumped`], and what it may lie on.
+pub use quoin_wal::{Pump, storage};
 pub use stages::Stages;
 pub use state_machine::{
     Applied, Committed, LogId, Payload, SnapshotSink, SnapshotSource, StateMachine,

@@ -445,6 +445,7 @@ fn spawn<S: StateMachine>(
     store: LogStore,
 ) -> Result<tokio::runtime::Handle, Error> {
     let placement = start.config.placement;
+    let blocking = start.config.blocking.clone();
     let shared = Arc::clone(&start.shared);
     let name = format!("raft-{:x}", shared.member_id);
     let end = MemberEnd { shared, store };
@@ -454,7 +455,7 @@ fn spawn<S: StateMachine>(
             let end = end;
             core::run(start).await;
             // Waits for the disk. Of use to nobody if it fails: the runtime ends.
-            let _ = tokio::task::spawn_blocking(move || drop(end)).await;
+            let _ = blocking.run(move || drop(end)).await;
         });
         return Ok(runtime);
     }

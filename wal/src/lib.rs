@@ -11,7 +11,7 @@
 //! repaired, and a log has one owner (the directory is locked).
 //!
 //! Map: `log` is the entry point; `writer` the one thread that writes and
-//! syncs; `record` and `segment` the bytes (docs/formats/wal.md); `recovery`
+//! syncs, `pump` the same without a thread; `record` and `segment` the bytes (docs/formats/wal.md); `recovery`
 //! reads them back; `storage` is the file system behind a trait.
 
 mod buffer_pool;
@@ -25,6 +25,7 @@ mod group;
 mod layout;
 mod log;
 mod metrics;
+mod pump;
 mod record;
 mod recovery;
 mod segment;
@@ -40,3 +41,4 @@ pub use entry::{Entry, Position};
 pub use error::Error;
 pub use log::{Completion, Log, Recovery, TornTail};
 pub use metrics::{DURATION_BUCKET_BOUNDS, Histogram, Metrics};
+pub use pump::Pump;

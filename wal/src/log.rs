@@ -2,7 +2,7 @@
 //! the writer thread does the rest.
 //!
 //! Threads: callers, the writer (`writer`), the preparer of segments
-//! (`segment::Preallocator`). Lock order: the log's state, then the buffer pool
+//! (`segment::Preallocator`); of a pumped log (`pump`) callers only. Lock order: the log's state, then the buffer pool
 //! or the watch of `Durable`; never two logs. Completions run on the writer
 //! thread with no lock held, or on the caller's once the log has failed.
 
@@ -22,6 +22,7 @@ use crate::entry::{Entry, Position};
 use crate::error::Error;
 use crate::fetch::Plan;
 use crate::metrics::{Metrics, add};
+use crate::pump::{Pump, Wake};
 use crate::recovery::recover;
 use crate::segment::{LOCK_FILE_NAME, Preallocator};
 use crate::state::State;
@@ -72,6 +73,8 @@ struct Running {
     lock: Option<Box<dyn LockGuard>>,
     writer: Option<JoinHandle<()>>,
     preallocator: Option<JoinHandle<()>>,
+    /// In place of the threads.
+    pump: Option<Pump>,
 }
 
 /// What callers and the two threads share.
@@ -89,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) room: Condvar,
     /// Since when the writer has been waiting for the disk.
     pub(crate) writing_since: Mutex<Option<Instant>>,
+    /// Told in place of `work` if the log is pumped.
+    wake: Option<Wake>,
 }
 
 impl Log {
@@ -98,6 +103,36 @@ impl Log {
     /// I/O, corruption (file and offset), a foreign identity or format, or a
     /// directory in use.
     pub fn open(storage: Arc<dyn Storage>, config: Config) -> Result<(Self, Recovery), Error> {
+        let (log, recovery, writer) = Self::recover(storage, config, None)?;
+        log.spawn_threads(writer)?;
+        Ok((log, recovery))
+    }
+
+    /// The same without threads: nothing is written before the owner works the
+    /// [`Pump`]. `wake` is called, from any call on the log, when work begins to wait.
+    /// `append` never waits for room, and nobody may block on [`Durable`].
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_pumped(
+        storage: Arc<dyn Storage>,
+        config: Config,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Recovery, Pump), Error> {
+        let wake = Wake(Box::new(wake));
+        let (log, recovery, writer) = Self::recover(storage, config, Some(wake))?;
+        let pump = Pump::new(Arc::clone(&log.shared), writer);
+        log.shared.state.lock().writer_idle = true;
+        log.running.lock().pump = Some(pump.clone());
+        Ok((log, recovery, pump))
+    }
+
+    /// A log that nobody writes yet.
+    fn recover(
+        storage: Arc<dyn Storage>,
+        config: Config,
+        wake: Option<Wake>,
+    ) -> Result<(Self, Recovery, Writer), Error> {
         config.check()?;
         let lock = lock_directory(&*storage, &config)?;
         let metrics = Arc::new(Metrics::default());
@@ -115,6 +150,7 @@ impl Log {
             recovered.next_sequence,
             std::mem::take(&mut recovered.ready),
             std::mem::take(&mut recovered.spares),
+            wake.is_some(),
         );
         let mut state = State::new(
             &mut recovered,
@@ -133,18 +169,20 @@ impl Log {
             work: Condvar::new(),
             room: Condvar::new(),
             writing_since: Mutex::new(None),
+            wake,
         });
         let running = Running {
             lock: Some(lock),
             writer: None,
             preallocator: None,
+            pump: None,
         };
+        let writer = Writer::new(Arc::clone(&shared), &recovered);
         let log = Self {
             shared,
             running: Mutex::new(running),
         };
-        log.spawn_threads(Writer::new(Arc::clone(&log.shared), &recovered))?;
-        Ok((log, recovery))
+        Ok((log, recovery, writer))
     }
 
     /// Appends entries. They are readable when this returns; `done` is called
@@ -258,9 +296,9 @@ impl Log {
         self.shared.room.notify_all();
         let mut running = self.running.lock();
         let (writer, preallocator) = (running.writer.take(), running.preallocator.take());
-        let lock = running.lock.take();
+        let (lock, pump) = (running.lock.take(), running.pump.take());
         drop(running);
-        let is_drained = join(writer);
+        let is_drained = pump.is_some_and(|pump| pump.drain()) || join(writer);
         self.shared.preallocator.stop();
         join(preallocator);
         drop(lock);
@@ -298,7 +336,7 @@ impl Log {
 
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) {
         let max = self.shared.config.pending_bytes_max;
-        if state.pending_bytes < max {
+        if state.pending_bytes < max || self.shared.wake.is_some() {
             return;
         }
         add(&self.shared.metrics.append_waits, 1);
@@ -310,8 +348,10 @@ impl Log {
     fn wake_writer(&self, mut state: MutexGuard<'_, State>) {
         let is_idle = std::mem::take(&mut state.writer_idle);
         drop(state);
-        if is_idle {
-            self.shared.work.notify_one();
+        match &self.shared.wake {
+            _ if !is_idle => {}
+            Some(Wake(wake)) => wake(),
+            None => drop(self.shared.work.notify_one()),
         }
     }
 }

@@ -58,17 +58,25 @@ impl Writer {
             shared: Arc::clone(&self.shared),
             is_regular: false,
         };
-        while let Some(mut group) = self.next_group() {
-            if let Err(error) = self.write_group(&mut group) {
-                tracing::error!(%error, "write-ahead log failed, the member must stop");
-                self.shared.poison(&error);
-                complete(&mut group, &Err(error));
+        while let Some(group) = self.next_group() {
+            if !self.carry_out(group) {
                 break;
             }
-            complete(&mut group, &Ok(()));
-            self.shared.state.lock().reuse(group);
         }
         exit.is_regular = true;
+    }
+
+    /// Writes a group and tells who waits for it. False if the log has failed.
+    pub(crate) fn carry_out(&mut self, mut group: Group) -> bool {
+        if let Err(error) = self.write_group(&mut group) {
+            tracing::error!(%error, "write-ahead log failed, the member must stop");
+            self.shared.poison(&error);
+            complete(&mut group, &Err(error));
+            return false;
+        }
+        complete(&mut group, &Ok(()));
+        self.shared.state.lock().reuse(group);
+        true
     }
 
     /// Waits for work. `None`: closed and drained, or failed.

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::snapshot::Pins;
 use crate::tests::register::{Disk, Register};
 use crate::types::{Entry, EntryBody, LogId, Tag, TypeConfig, log_id};
-use crate::{Config, WalConfig};
+use crate::{Blocking, Config, WalConfig};
 
 struct Builder {
     cache_bytes_max: usize,
@@ -45,7 +45,7 @@ impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder 
         Ok((
             directory,
             store,
-            Applier::new(register, shared, control, pins, pace),
+            Applier::new(register, shared, control, pins, pace, Blocking::Threads),
         ))
     }
 }

@@ -22,16 +22,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use quoin_wal::storage::{FileStorage, Storage};
-use quoin_wal::{Log, LogIdentity, TornTail};
+use quoin_wal::{Log, LogIdentity, Pump, Recovery, TornTail};
 
 pub use durable::Durable;
 
+use crate::blocking::Blocking;
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::types::{LogId, Vote, log_id};
+use crate::state_machine::LogId as ShownLogId;
+use crate::types::{LogId, Vote, log_id, shown};
 use entry_cache::EntryCache;
 use entry_codec::CodecError;
 use entry_pool::EntryPool;
@@ -57,19 +60,25 @@ impl LogStore {
     /// # Errors
     /// As [`LogStore::open`].
     pub fn open_on(storage: Arc<dyn Storage>, config: &Config) -> Result<Self, Error> {
-        let identity = LogIdentity {
-            cluster_id: config.cluster_id,
-            member_id: config.member_id,
-        };
-        let mut wal = quoin_wal::Config::new(config.wal.directory.clone(), identity);
-        wal.segment_bytes = config.wal.segment_bytes;
-        wal.first_segment_bytes = wal.first_segment_bytes.min(wal.segment_bytes);
-        wal.spare_segments_count = config.wal.spare_segments_count;
-        wal.unsafe_no_fsync = config.wal.unsafe_no_fsync;
-        // Recent entries are in our cache; the log keeps what is not durable, and
-        // nothing else, because that would hold buffers back.
-        wal.tail_bytes_max = 0;
-        let (wal, recovery) = Log::open(storage, wal)?;
+        let (wal, recovery) = Log::open(storage, wal_config(config))?;
+        Self::over(wal, recovery, config)
+    }
+
+    /// The same without threads, for simulations: nothing is written before the
+    /// caller works the [`Pump`], as `wake` tells it to.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open_pumped(
+        storage: Arc<dyn Storage>,
+        config: &Config,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Pump), Error> {
+        let (wal, recovery, pump) = Log::open_pumped(storage, wal_config(config), wake)?;
+        Ok((Self::over(wal, recovery, config)?, pump))
+    }
+
+    fn over(wal: Log, recovery: Recovery, config: &Config) -> Result<Self, Error> {
         let is_new =
             recovery.last.is_none() && recovery.purged.is_none() && recovery.vote.is_none();
         let position = |at: quoin_wal::Position| log_id(at.term, at.index);
@@ -104,6 +113,7 @@ impl LogStore {
                 metrics,
                 purged_next,
                 is_new,
+                blocking: config.blocking.clone(),
                 torn_tail: recovery.torn_tail,
             }),
         })
@@ -137,6 +147,34 @@ impl LogStore {
     /// The counters of the write-ahead log.
     pub fn wal_metrics(&self) -> &quoin_wal::Metrics {
         self.shared.wal.metrics()
+    }
+
+    /// The position of the last entry, durable or not; of what was purged if no entry
+    /// is held.
+    pub fn last(&self) -> Option<ShownLogId> {
+        self.shared.state.lock().last.as_ref().map(shown)
+    }
+
+    /// Entries from `index` on, counted from 1, that are held: where each stands and
+    /// its bytes as they were proposed. For tools that compare logs. May block.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn entries_from(&self, index: u64) -> Result<Vec<(ShownLogId, Bytes)>, Error> {
+        let range = {
+            let state = self.shared.state.lock();
+            let end = state.last.map_or(0, |last| last.index + 1);
+            index.saturating_sub(1).max(state.first)..end
+        };
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.shared.wal.read(range, usize::MAX)?;
+        let shown_entry = |entry: quoin_wal::Entry| {
+            let id = shown(&log_id(entry.term, entry.index));
+            (id, entry.payload)
+        };
+        Ok(entries.into_iter().map(shown_entry).collect())
     }
 
     /// See [`Weights::purge_below`].
@@ -181,6 +219,7 @@ pub(crate) struct Shared {
     /// Index after the last purged entry, for [`Durable`].
     purged_next: AtomicU64,
     is_new: bool,
+    pub(crate) blocking: Blocking,
     torn_tail: Option<TornTail>,
 }
 
@@ -201,6 +240,23 @@ pub(crate) struct State {
     pub(crate) first: u64,
     pub(crate) cache: EntryCache,
     pub(crate) weights: Weights,
+}
+
+/// How the write-ahead log is kept under this configuration.
+fn wal_config(config: &Config) -> quoin_wal::Config {
+    let identity = LogIdentity {
+        cluster_id: config.cluster_id,
+        member_id: config.member_id,
+    };
+    let mut wal = quoin_wal::Config::new(config.wal.directory.clone(), identity);
+    wal.segment_bytes = config.wal.segment_bytes;
+    wal.first_segment_bytes = wal.first_segment_bytes.min(wal.segment_bytes);
+    wal.spare_segments_count = config.wal.spare_segments_count;
+    wal.unsafe_no_fsync = config.wal.unsafe_no_fsync;
+    // Recent entries are in our cache; the log keeps what is not durable, and
+    // nothing else, because that would hold buffers back.
+    wal.tail_bytes_max = 0;
+    wal
 }
 
 fn stored<T>(

@@ -91,7 +91,8 @@ impl LogStore {
         }
         self.shared.metrics.cache_misses.add(1);
         let shared = Arc::clone(&self.shared);
-        let read = tokio::task::spawn_blocking(move || read_files(&shared, range, bytes_max));
+        let blocking = shared.blocking.clone();
+        let read = blocking.run(move || read_files(&shared, range, bytes_max));
         read.await.map_err(io::Error::other)?
     }
 }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::CHUNK_BYTES_MAX;
 use super::pinned::Pinned;
 use super::sender::SendError;
+use crate::blocking::Blocking;
 use crate::rpc::{SnapshotChunk, SnapshotEnd};
 use crate::state_machine::SnapshotSource;
 
@@ -27,6 +28,7 @@ pub(crate) struct Cursor {
     answered: u32,
     bytes: u64,
     crc: crc32fast::Hasher,
+    blocking: Blocking,
 }
 
 struct Reading {
@@ -51,7 +53,7 @@ impl Reading {
 
 impl Cursor {
     /// The beginning of a pinned state.
-    pub(crate) fn new(pinned: Arc<Pinned>) -> Self {
+    pub(crate) fn new(pinned: Arc<Pinned>, blocking: Blocking) -> Self {
         let reading = Reading {
             source: pinned.reader(),
             rest: Bytes::new(),
@@ -64,6 +66,7 @@ impl Cursor {
             answered: 0,
             bytes: 0,
             crc: crc32fast::Hasher::new(),
+            blocking,
         }
     }
 
@@ -85,7 +88,7 @@ impl Cursor {
     pub(super) async fn next(&mut self) -> Result<Option<SnapshotChunk>, SendError> {
         if self.reading.lock().rest.is_empty() {
             let reading = Arc::clone(&self.reading);
-            let fill = tokio::task::spawn_blocking(move || reading.lock().fill());
+            let fill = self.blocking.run(move || reading.lock().fill());
             fill.await
                 .map_err(|error| SendError::Failed(error.to_string()))??;
         }
@@ -123,7 +126,7 @@ impl Cursor {
     /// nothing of it any more.
     pub(super) fn resume_at(&mut self, next: u32) -> Result<(), SendError> {
         if next == 0 && self.answered > 0 {
-            *self = Self::new(Arc::clone(&self.pinned));
+            *self = Self::new(Arc::clone(&self.pinned), self.blocking.clone());
             return Ok(());
         }
         if next < self.answered || next > self.sent()? {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::blocking::Blocking;
 use crate::rpc::{SnapshotChunk, SnapshotEnd};
 use crate::state_machine::SnapshotSink;
 use crate::types::{SnapshotMeta, Vote};
@@ -14,10 +15,16 @@ pub(crate) struct Receiver {
     next: u32,
     bytes: u64,
     crc: crc32fast::Hasher,
+    blocking: Blocking,
 }
 
 impl Receiver {
-    pub(crate) fn new(vote: Vote, meta: SnapshotMeta, sink: Box<dyn SnapshotSink>) -> Self {
+    pub(crate) fn new(
+        vote: Vote,
+        meta: SnapshotMeta,
+        sink: Box<dyn SnapshotSink>,
+        blocking: Blocking,
+    ) -> Self {
         Self {
             vote,
             meta,
@@ -25,6 +32,7 @@ impl Receiver {
             next: 0,
             bytes: 0,
             crc: crc32fast::Hasher::new(),
+            blocking,
         }
     }
 
@@ -61,7 +69,7 @@ impl Receiver {
         self.bytes += chunk.data.len() as u64;
         self.next += 1;
         let mut sink = self.sink.take().ok_or("the sink is gone after an error")?;
-        let write = tokio::task::spawn_blocking(move || {
+        let write = self.blocking.run(move || {
             let written = sink.write(chunk.data);
             (sink, written)
         });
@@ -122,7 +130,8 @@ mod tests {
             },
             committed: true,
         };
-        Receiver::new(vote, SnapshotMeta::default(), Box::<Spool>::default())
+        let (meta, sink) = (SnapshotMeta::default(), Box::<Spool>::default());
+        Receiver::new(vote, meta, sink, Blocking::Threads)
     }
 
     fn payload(sequence: u32, data: &'static [u8]) -> Bytes {

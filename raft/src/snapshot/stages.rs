@@ -12,6 +12,7 @@ use openraft::type_config::TypeConfigExt;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::receiver::Receiver;
+use crate::blocking::Blocking;
 use crate::types::TypeConfig;
 
 type Instant = openraft::alias::InstantOf<TypeConfig>;
@@ -23,6 +24,7 @@ pub(crate) struct Stages {
     /// Number of the newest attempt.
     attempts: watch::Sender<u64>,
     kept: Duration,
+    blocking: Blocking,
 }
 
 struct Stage {
@@ -37,14 +39,16 @@ pub(crate) struct Attempt<'a> {
     number: u64,
     newest: watch::Receiver<u64>,
     left: MutexGuard<'a, Option<Stage>>,
+    blocking: &'a Blocking,
 }
 
 impl Stages {
-    pub(crate) fn new(kept: Duration) -> Self {
+    pub(crate) fn new(kept: Duration, blocking: Blocking) -> Self {
         Self {
             left: Mutex::default(),
             attempts: watch::channel(0).0,
             kept,
+            blocking,
         }
     }
 
@@ -59,6 +63,7 @@ impl Stages {
             number,
             newest: self.attempts.subscribe(),
             left: self.left.lock().await,
+            blocking: &self.blocking,
         }
     }
 
@@ -69,7 +74,7 @@ impl Stages {
         };
         let is_old = |stage: &Stage| stage.since.elapsed() >= self.kept;
         if left.as_ref().is_some_and(is_old) {
-            discard(left.take());
+            self.blocking.discard(left.take());
         }
     }
 }
@@ -81,7 +86,7 @@ impl Attempt<'_> {
         if stage.peer == peer && stage.id == id {
             return Some(stage.receiver);
         }
-        discard(Some(stage));
+        self.blocking.discard(stage);
         None
     }
 
@@ -101,9 +106,4 @@ impl Attempt<'_> {
         // The sender outlives every attempt.
         let _ = self.newest.wait_for(|newest| *newest > number).await;
     }
-}
-
-/// Drops it where it may take its time: its files are removed.
-fn discard(stage: Option<Stage>) {
-    tokio::task::spawn_blocking(move || drop(stage));
 }

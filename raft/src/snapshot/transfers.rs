@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::cursor::Cursor;
 use super::pinned::Pinned;
 use super::sender::{SendError, send};
+use crate::blocking::Blocking;
 use crate::metrics::{Counter, Metrics};
 use crate::transport::Link;
 use crate::types::{TypeConfig, Vote};
@@ -29,6 +30,7 @@ pub(crate) struct Transfers {
     kept: Duration,
     metrics: Arc<Metrics>,
     parked: Mutex<HashMap<u64, Parked>>,
+    blocking: Blocking,
 }
 
 /// A transfer that was broken off.
@@ -40,12 +42,18 @@ struct Parked {
 impl Transfers {
     /// At most `at_once` are sent at a time; one that is broken off is kept for
     /// `kept`.
-    pub(crate) fn new(at_once: usize, kept: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        at_once: usize,
+        kept: Duration,
+        metrics: Arc<Metrics>,
+        blocking: Blocking,
+    ) -> Self {
         Self {
             slots: Semaphore::new(at_once.max(1)),
             kept,
             metrics,
             parked: Mutex::default(),
+            blocking,
         }
     }
 
@@ -111,7 +119,10 @@ impl Transfers {
     fn take(&self, target: u64, pinned: Arc<Pinned>) -> Cursor {
         let parked = self.parked.lock().remove(&target);
         let same = parked.filter(|parked| Arc::ptr_eq(&parked.cursor.pinned, &pinned));
-        same.map_or_else(|| Cursor::new(pinned), |parked| parked.cursor)
+        same.map_or_else(
+            || Cursor::new(pinned, self.blocking.clone()),
+            |parked| parked.cursor,
+        )
     }
 
     /// Lets go of what was kept for long enough.

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{HEADER_BYTES, Name, Segment, encode_header};
 use crate::config::Config;
@@ -29,6 +29,8 @@ pub(crate) struct Preallocator {
     metrics: Arc<Metrics>,
     plan: Mutex<Plan>,
     changed: Condvar,
+    /// There is no thread: who needs a segment calls [`Self::work_off`].
+    is_pumped: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,27 @@ struct Plan {
     stopping: bool,
 }
 
+impl Plan {
+    fn next(&mut self) -> Option<Work> {
+        if self.stopping {
+            return Some(Work::Stop);
+        }
+        if self.wanted && self.ready.is_empty() {
+            return Some(Work::Prepare {
+                sequence: self.next_sequence,
+                spare: self.spares.pop(),
+            });
+        }
+        // A reader may still hold the oldest one; then it waits for the
+        // next occasion, because order matters and nothing is urgent.
+        let oldest = self.retired.front()?;
+        if Arc::strong_count(oldest) > 1 {
+            return None;
+        }
+        self.retired.pop_front().map(Work::Recycle)
+    }
+}
+
 enum Work {
     Prepare { sequence: u64, spare: Option<u64> },
     Recycle(Arc<Segment>),
@@ -64,6 +87,7 @@ impl Preallocator {
         next_sequence: u64,
         ready: VecDeque<Arc<Segment>>,
         spares: Vec<u64>,
+        is_pumped: bool,
     ) -> Self {
         let plan = Plan {
             next_sequence,
@@ -81,6 +105,7 @@ impl Preallocator {
             metrics,
             plan: Mutex::new(plan),
             changed: Condvar::new(),
+            is_pumped,
         }
     }
 
@@ -120,8 +145,30 @@ impl Preallocator {
             }
             plan.wanted = true;
             plan.urgent = true;
+            if self.is_pumped {
+                MutexGuard::unlocked(&mut plan, || self.work_off())?;
+                continue;
+            }
             self.changed.notify_all();
             self.changed.wait(&mut plan);
+        }
+    }
+
+    /// Does on the calling thread what there is to do.
+    ///
+    /// # Errors
+    /// I/O; it stays.
+    pub(crate) fn work_off(&self) -> Result<(), Error> {
+        loop {
+            let next = self.plan.lock().next();
+            let Some(work) = next else {
+                return Ok(());
+            };
+            if let Some(done) = self.carry_out(work) {
+                done?;
+            } else {
+                return Ok(());
+            }
         }
     }
 
@@ -143,40 +190,31 @@ impl Preallocator {
     /// Body of the thread. Returns the failure that ended it, if any.
     pub(crate) fn run(&self) -> Option<Error> {
         loop {
-            let done = match self.next_work() {
-                Work::Prepare { sequence, spare } => self.prepare(sequence, spare),
-                Work::Recycle(segment) => self.recycle(segment),
-                Work::Stop => return None,
-            };
-            if let Err(error) = done {
-                self.plan.lock().failure = Some(error.clone());
-                self.changed.notify_all();
+            if let Err(error) = self.carry_out(self.next_work())? {
                 return Some(error);
             }
         }
     }
 
+    /// `None`: to stop.
+    fn carry_out(&self, work: Work) -> Option<Result<(), Error>> {
+        let done = match work {
+            Work::Prepare { sequence, spare } => self.prepare(sequence, spare),
+            Work::Recycle(segment) => self.recycle(segment),
+            Work::Stop => return None,
+        };
+        if let Err(error) = &done {
+            self.plan.lock().failure = Some(error.clone());
+            self.changed.notify_all();
+        }
+        Some(done)
+    }
+
     fn next_work(&self) -> Work {
         let mut plan = self.plan.lock();
         loop {
-            if plan.stopping {
-                return Work::Stop;
-            }
-            if plan.wanted && plan.ready.is_empty() {
-                return Work::Prepare {
-                    sequence: plan.next_sequence,
-                    spare: plan.spares.pop(),
-                };
-            }
-            // A reader may still hold the oldest one; then it waits for the
-            // next occasion, because order matters and nothing is urgent.
-            if plan
-                .retired
-                .front()
-                .is_some_and(|segment| Arc::strong_count(segment) == 1)
-                && let Some(segment) = plan.retired.pop_front()
-            {
-                return Work::Recycle(segment);
+            if let Some(work) = plan.next() {
+                return work;
             }
             self.changed.wait(&mut plan);
         }
@@ -225,6 +263,9 @@ impl Preallocator {
 
     /// Waits between two chunks of zeros. False: stop zeroing, use it as it is.
     fn pause(&self) -> bool {
+        if self.is_pumped {
+            return true;
+        }
         let mut plan = self.plan.lock();
         if !plan.urgent && !plan.stopping {
             self.changed.wait_for(&mut plan, self.config.zeroing_pause);
