@@ -46,6 +46,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Members reach each other through wires that can be cut.
     pub wired: bool,
+    /// The domain below which members find each other, if not by a list.
+    pub discovery: Option<String>,
 }
 
 impl Options {
@@ -58,7 +60,15 @@ impl Options {
             flags: Vec::new(),
             environment: Vec::new(),
             wired: false,
+            discovery: None,
         }
+    }
+
+    /// Lets the members find each other by the SRV records of a domain.
+    #[must_use]
+    pub fn discovery(mut self, domain: &str) -> Self {
+        self.discovery = Some(domain.to_owned());
+        self
     }
 
     /// Puts wires between the members: see [`Cluster::wires`].
@@ -112,6 +122,8 @@ pub struct Member {
     pub process: Option<Process>,
     /// Of one that joins a running cluster: its `--initial-cluster`.
     pub joins: Option<String>,
+    /// Flags of its own, behind those of all.
+    pub flags: Vec<String>,
 }
 
 impl Member {
@@ -137,6 +149,7 @@ pub struct Cluster {
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     wires: Option<Wires>,
+    discovery: Option<String>,
     folder: Option<TempDir>,
 }
 
@@ -167,6 +180,7 @@ impl Cluster {
             flags,
             environment,
             wires: options.wired.then(Wires::default),
+            discovery: options.discovery,
             folder: Some(folder),
         };
         for _ in 0..options.members_count {
@@ -195,6 +209,7 @@ impl Cluster {
             log: folder.join(format!("{name}.log")),
             process: None,
             joins: None,
+            flags: Vec::new(),
             name,
         });
         Ok(position)
@@ -309,6 +324,16 @@ impl Cluster {
     pub fn wires(&self) -> Result<&Wires> {
         let wires = self.wires.as_ref();
         wires.ok_or_else(|| Error::malformed("cluster", "there are no wires to cut"))
+    }
+
+    /// Gives one member flags of its own, from its next start on.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn set_flags(&mut self, position: usize, flags: &[&str]) -> Result<()> {
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        self.member_mut(position)?.flags = flags.collect();
+        Ok(())
     }
 
     /// Runs another binary from the next start of a member on.
@@ -478,10 +503,15 @@ impl Cluster {
             format!("--advertise-client-urls={client}").into(),
             format!("--listen-peer-urls={listen}").into(),
             format!("--initial-advertise-peer-urls={peer}").into(),
-            format!("--initial-cluster={peers}").into(),
+            match &self.discovery {
+                Some(domain) if member.joins.is_none() => format!("--discovery-srv={domain}"),
+                _ => format!("--initial-cluster={peers}"),
+            }
+            .into(),
             format!("--initial-cluster-state={state}").into(),
         ];
-        arguments.extend(self.flags.iter().map(OsString::from));
+        let own = member.flags.iter();
+        arguments.extend(self.flags.iter().chain(own).map(OsString::from));
         arguments
     }
 

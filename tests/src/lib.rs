@@ -12,6 +12,7 @@ pub mod checker;
 pub mod cluster;
 pub mod codegen;
 pub mod conformance;
+pub mod dns;
 pub mod error;
 pub mod faults;
 pub mod golden;

@@ -1,7 +1,7 @@
 //! Who this member is.
 //!
-//! On first boot the ids are computed from the static initial cluster, or told by
-//! the cluster that is joined, and written to `member/identity.json`, in one atomic
+//! On first boot the ids are computed from the initial cluster, static or found by
+//! DNS, or told by the cluster that is joined, and written to `member/identity.json`, in one atomic
 //! step before anything else is created. From then on that file decides, whatever
 //! the flags say: as with etcd, `--initial-cluster` and its companions count on
 //! first boot only.
@@ -16,6 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    discovery::{self, DiscoveryError},
     founding,
     join::{self, JoinError, Joined},
 };
@@ -53,6 +54,9 @@ pub enum IdentityError {
     /// The initial cluster does not describe this member.
     #[error("{0}")]
     FirstBoot(String),
+    /// DNS does not tell the initial cluster.
+    #[error("error setting up initial cluster: {0}")]
+    Discovery(#[from] DiscoveryError),
     /// The cluster cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -101,7 +105,17 @@ impl Identity {
         listeners: &[TcpListener],
     ) -> Result<Self, IdentityError> {
         let path = config.member_directory().join(FILE_NAME);
-        if let Some(identity) = read(&path)? {
+        let stored = read(&path)?;
+        // Without a log there is still a first membership to write.
+        let is_first_boot = stored.is_none() || is_empty(&config.wal_directory);
+        let discovered;
+        let config = if is_first_boot && !config.discovery_srv.is_empty() {
+            discovered = discovery::discover(config).await?;
+            &discovered
+        } else {
+            config
+        };
+        if let Some(identity) = stored {
             return Ok(identity.with_members(config));
         }
         config
@@ -139,7 +153,13 @@ impl Ids {
         };
         let members = first.into_iter().map(|member| quoin_raft::Member {
             id: member.id,
-            name: member.name,
+            // In DNS nobody but the member itself is named: what goes into the log
+            // must be the same on all. Names are published later.
+            name: if config.discovery_srv.is_empty() {
+                member.name
+            } else {
+                String::new()
+            },
             peer_urls: member.peer_urls,
             is_learner: false,
         });
@@ -186,6 +206,11 @@ async fn joined(config: &ServerConfig) -> Result<Ids, IdentityError> {
         member_id,
         joined: true,
     })
+}
+
+/// True for a directory that is not there or holds nothing.
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn read(path: &Path) -> Result<Option<Ids>, IdentityError> {

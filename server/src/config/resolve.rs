@@ -65,6 +65,8 @@ pub(super) fn resolve(
         advertise_peer_urls: values.urls("initial-advertise-peer-urls"),
         advertise_client_urls: values.urls("advertise-client-urls"),
         initial_cluster,
+        discovery_srv: values.text("discovery-srv").to_owned(),
+        discovery_srv_name: values.text("discovery-srv-name").to_owned(),
         initial_cluster_state: match values.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
@@ -272,11 +274,22 @@ fn auto_compaction(values: &Values) -> Result<AutoCompaction, Refusal> {
     })
 }
 
-/// The bootstrap members. Not given, a named member is alone with its own URLs;
+/// Text: etcd 3.7.
+const SEVERAL_SOURCES: &str = "multiple discovery or bootstrap flags are set. Choose one of \
+                               \"initial-cluster\", \"discovery-endpoints\" or \
+                               \"discovery-srv\"";
+
+/// The bootstrap members; none where they are listed elsewhere. Not given, a named member is alone with its own URLs;
 /// the name `default` keeps the default peer URL.
 fn initial_cluster(values: &Values) -> Result<Vec<InitialMember>, Refusal> {
     let name = values.text("name");
     let advertised = values.text("initial-advertise-peer-urls");
+    if !values.text("discovery-srv").is_empty() {
+        if values.is_set("initial-cluster") {
+            return Err(SEVERAL_SOURCES.to_owned().into());
+        }
+        return Ok(Vec::new());
+    }
     let text = if values.is_set("initial-cluster") {
         values.text("initial-cluster").to_owned()
     } else if name == DEFAULT_NAME {

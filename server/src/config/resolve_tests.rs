@@ -107,6 +107,14 @@ fn refusals_have_etcds_texts() {
              LeaseCheckpoint",
         ),
         (
+            &[
+                "--discovery-srv=example.org",
+                "--initial-cluster=a=http://127.0.0.1:1",
+            ],
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \
+             \"discovery-endpoints\" or \"discovery-srv\"",
+        ),
+        (
             &["--config-file=/no/such.yml"],
             "open /no/such.yml: no such file or directory",
         ),

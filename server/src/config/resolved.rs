@@ -35,6 +35,11 @@ pub struct ServerConfig {
     pub advertise_client_urls: Vec<Url>,
     /// The bootstrap membership, one element per name, sorted by name.
     pub initial_cluster: Vec<InitialMember>,
+    /// Domain whose SRV records list the initial cluster on first boot, which is
+    /// then empty here; empty without discovery.
+    pub discovery_srv: String,
+    /// Suffix of the services below that domain; may be empty.
+    pub discovery_srv_name: String,
     /// Whether a first boot creates a cluster or joins one.
     pub initial_cluster_state: ClusterState,
     /// Mixed into member and cluster ids on first boot.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quoin_client::{Client, Config, Credentials};
+use quoin_discovery::{LookupError, Resolver, Service, service_name};
 
 use crate::failure::{Failure, STATUS_ERROR, STATUS_FEATURE};
 use crate::flags::Flags;
@@ -48,13 +49,44 @@ pub(crate) fn config(flags: Flags<'_>, patience: Patience) -> Result<Config, Fai
     Ok(config)
 }
 
-/// `--endpoints`, split.
+/// The endpoints that DNS lists with `--discovery-srv`, else `--endpoints`, split.
 pub(crate) fn endpoints(flags: Flags<'_>) -> Result<Vec<String>, Failure> {
+    let found = discovered(flags)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
     let endpoints = flags.global("endpoints")?;
     Ok(endpoints
         .split(',')
         .map(|endpoint| endpoint.trim().to_owned())
         .collect())
+}
+
+/// Endpoints below `--discovery-srv`; none without it. Asks name servers, which
+/// may take seconds. Order and text are etcdctl's.
+fn discovered(flags: Flags<'_>) -> Result<Vec<String>, Failure> {
+    let domain = flags.global("discovery-srv")?;
+    if domain.is_empty() {
+        return Ok(Vec::new());
+    }
+    let suffix = flags.global("discovery-srv-name")?;
+    let resolver = Resolver::system();
+    let ask = |scheme: &str, service: &str| {
+        let found = resolver.services(&service_name(service, &suffix, &domain))?;
+        let url = |service: &Service| format!("{scheme}://{}:{}", service.target, service.port);
+        Ok::<Vec<String>, LookupError>(found.iter().map(url).collect())
+    };
+    let secure = ask("https", "etcd-client-ssl");
+    let plain = ask("http", "etcd-client");
+    if let (Err(one), Err(other)) = (&secure, &plain) {
+        let text = format!("dns lookup errors: {one} and {other}");
+        return Err(Failure::new(STATUS_ERROR, text));
+    }
+    let mut endpoints = secure.unwrap_or_default();
+    if flags.global_switch("insecure-discovery")? {
+        endpoints.extend(plain.unwrap_or_default());
+    }
+    Ok(endpoints)
 }
 
 /// A printer for `--write-out`.
@@ -100,11 +132,6 @@ fn refuse_tls(flags: Flags<'_>) -> Result<(), Failure> {
         if !flags.global(name)?.is_empty() {
             return Err(Failure::unavailable(&format!("TLS (--{name})")));
         }
-    }
-    if !flags.global("discovery-srv")?.is_empty() {
-        return Err(Failure::unavailable(
-            "finding endpoints by DNS (--discovery-srv)",
-        ));
     }
     Ok(())
 }

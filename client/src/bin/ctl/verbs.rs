@@ -129,18 +129,27 @@ fn global_flags() -> Vec<Arg> {
             "insecure-skip-tls-verify",
             "not available: there is no TLS yet",
         ),
-        switch("insecure-discovery", "accepted and ignored"),
+        switch(
+            "insecure-discovery",
+            "take endpoints without TLS from DNS (default)",
+        )
+        .default_value("true"),
         value("cert", "", "not available: there is no TLS yet"),
         value("key", "", "not available: there is no TLS yet"),
         value("cacert", "", "not available: there is no TLS yet"),
         value("auth-jwt-token", "", "token to sign in with"),
         value("user", "", "name:password to sign in with"),
         value("password", "", "password of --user"),
-        value("discovery-srv", "", "not available: endpoints from DNS").short('d'),
+        value(
+            "discovery-srv",
+            "",
+            "DNS domain whose SRV records list endpoints",
+        )
+        .short('d'),
         value(
             "discovery-srv-name",
             "",
-            "not available: endpoints from DNS",
+            "suffix of that service: _etcd-client-NAME._tcp",
         ),
         switch("debug", "print the values of the global flags"),
     ]

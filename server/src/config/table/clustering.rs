@@ -144,11 +144,16 @@ pub(super) const DISCOVERY: &[Flag] = &[
         "exit",
         "Has one legal value.",
     ),
-    absent("discovery-srv", Text, "", "DNS domain to find members by."),
-    absent(
+    honoured(
+        "discovery-srv",
+        Text,
+        "",
+        "DNS domain whose SRV records list the initial cluster.",
+    ),
+    honoured(
         "discovery-srv-name",
         Text,
         "",
-        "Suffix of that DNS service.",
+        "Suffix of that service: _etcd-server-NAME._tcp.",
     ),
 ];
