@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::task::LocalSet;
 
 use crate::{
-    Error, Result,
+    Error, Result, compaction,
     compare::{metric::Metric, sample::Sample, session, statistics::Spread},
     flags::{Command, LoadFlags, RangeFlags, ReadyFlags, WatchFlags},
     load::{self, Options},
@@ -68,6 +68,7 @@ pub fn run(command: Command) -> Result<()> {
         }
         Command::Ready(flags) => local(starts(flags))?,
         Command::Compare(flags) => local(session::run(flags.resolved()))?,
+        Command::Compaction(flags) => local(compaction::run(&flags))?,
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Command {
     Ready(ReadyFlags),
     /// Compare Quoin with etcd on this machine and write a report.
     Compare(CompareFlags),
+    /// Put beside a compaction of a large history, and without.
+    Compaction(CompactionFlags),
 }
 
 /// Flags of every load.
@@ -200,6 +202,38 @@ pub struct ReadyFlags {
     /// Starts, each on an empty directory.
     #[arg(long, default_value_t = 10)]
     pub tries: usize,
+}
+
+/// Flags of `compaction`.
+#[derive(Args, Clone, Debug)]
+pub struct CompactionFlags {
+    /// The Quoin binary; without it, built first if necessary.
+    #[arg(long)]
+    pub quoin: Option<PathBuf>,
+    /// Rounds, each on an empty directory.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Keys of the history.
+    #[arg(long, default_value_t = 50_000)]
+    pub keys: u64,
+    /// How often each is written.
+    #[arg(long, default_value_t = 16)]
+    pub times: usize,
+    /// Bytes of every value.
+    #[arg(long, default_value_t = 1024)]
+    pub value_bytes: usize,
+    /// Clients that put while it is measured.
+    #[arg(long, default_value_t = 100)]
+    pub clients: usize,
+    /// Connections that they share.
+    #[arg(long, default_value_t = 10)]
+    pub connections: usize,
+    /// Puts per second while it is measured (open loop).
+    #[arg(long, default_value_t = 1000.0)]
+    pub rate: f64,
+    /// Seconds measured, without a compaction and beside it.
+    #[arg(long, default_value_t = 30.0)]
+    pub seconds: f64,
 }
 
 /// Flags of `compare`.

@@ -11,6 +11,7 @@
 
 pub mod arrivals;
 pub mod commands;
+pub mod compaction;
 pub mod compare;
 pub mod connection;
 pub mod error;

@@ -17,5 +17,7 @@ mod partition;
 mod quorum;
 mod replication;
 mod shutdown;
+mod space;
 mod support;
+mod transfers;
 mod upgrade;

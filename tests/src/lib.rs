@@ -20,6 +20,7 @@ pub mod history;
 pub mod http;
 pub mod interop;
 pub mod members;
+pub mod noise;
 pub mod ports;
 pub mod process;
 pub mod upgrade;

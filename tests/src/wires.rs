@@ -7,7 +7,7 @@
 //! again; nobody is told. No rights are needed for it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{Error, Result, ports};
+use crate::{Error, Result, noise::Noise, ports};
 
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -36,6 +36,8 @@ pub struct Wires {
     cut: watch::Sender<BTreeSet<Pair>>,
     /// Processes by the member's position, the last one counts.
     processes: Arc<Mutex<Vec<(usize, u32)>>>,
+    /// By the position of the member that hears it.
+    noises: Arc<Mutex<BTreeMap<usize, Arc<Noise>>>>,
 }
 
 impl Default for Wires {
@@ -43,6 +45,7 @@ impl Default for Wires {
         Self {
             cut: watch::channel(BTreeSet::new()).0,
             processes: Arc::default(),
+            noises: Arc::default(),
         }
     }
 }
@@ -64,6 +67,13 @@ impl Wires {
     /// Mends all wires.
     pub fn mend(&self) {
         self.cut.send_replace(BTreeSet::new());
+    }
+
+    /// What else may happen on the way to a member.
+    #[must_use]
+    pub fn noise(&self, position: usize) -> Arc<Noise> {
+        let mut noises = self.noises.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(noises.entry(position).or_default())
     }
 
     /// Lays the wire to the member at `position`, which listens on `peer_port`;
@@ -112,9 +122,12 @@ impl Wires {
         let (_, _) = (stream.set_nodelay(true), onward.set_nodelay(true));
         let (near_in, near_out) = stream.into_split();
         let (far_in, far_out) = onward.into_split();
+        let noise = self.noise(to);
+        let broken = noise.broken();
         tokio::select! {
-            () = carry(near_in, far_out, cut.clone(), wire) => {}
-            () = carry(far_in, near_out, cut, wire) => {}
+            () = carry(near_in, far_out, cut.clone(), wire, Some(&*noise)) => {}
+            () = carry(far_in, near_out, cut, wire, None) => {}
+            () = broken => {}
         }
     }
 
@@ -146,10 +159,14 @@ async fn carry(
     mut to: impl AsyncWriteExt + Unpin,
     mut cut: watch::Receiver<BTreeSet<Pair>>,
     wire: Pair,
+    noise: Option<&Noise>,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(count @ 1..) = from.read(&mut chunk).await {
-        let bytes = chunk.get(..count).unwrap_or_default();
+        let bytes = chunk.get_mut(..count).unwrap_or_default();
+        if let Some(noise) = noise {
+            noise.disturb(bytes).await;
+        }
         if !mended(&mut cut, wire).await || to.write_all(bytes).await.is_err() {
             return;
         }

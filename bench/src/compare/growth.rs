@@ -170,7 +170,7 @@ const fn reads(keys: Keys) -> Workload {
 }
 
 /// Compacts at the newest revision and puts at the same time.
-async fn compacting(
+pub(crate) async fn compacting(
     deployment: &Deployment,
     options: Options,
     puts: Workload,
@@ -195,7 +195,7 @@ async fn compacting(
 
 /// Bytes of all files below `folder`; those that vanish meanwhile count
 /// nothing.
-fn size(folder: &Path) -> io::Result<u64> {
+pub(crate) fn size(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -32,11 +32,16 @@ impl System {
             Some(path) => path.clone(),
             None => find_etcd()?,
         };
-        let quoin = match &flags.quoin {
-            Some(path) => path.clone(),
-            None => quoin_tests::binaries::quoin()?,
-        };
-        Ok([Self::new("etcd", etcd)?, Self::new("Quoin", quoin)?])
+        Ok([Self::new("etcd", etcd)?, Self::quoin(flags.quoin.clone())?])
+    }
+
+    /// Quoin: this binary, or the one that is built here.
+    ///
+    /// # Errors
+    /// The binary is not there or does not run.
+    pub fn quoin(binary: Option<PathBuf>) -> Result<Self> {
+        let binary = binary.map_or_else(quoin_tests::binaries::quoin, Ok)?;
+        Self::new("Quoin", binary)
     }
 
     fn new(name: &'static str, binary: PathBuf) -> Result<Self> {

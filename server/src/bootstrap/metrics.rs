@@ -23,6 +23,7 @@ pub(super) fn connect(metrics: &Arc<Metrics>, context: &Context, registry: &Regi
     store_gauges(metrics, context, hub);
     wal_sources(metrics, &context.node);
     raft_sources(metrics, &context.node);
+    snapshot_sources(metrics, &context.node);
     stage_sources(metrics, &context.node, registry);
 }
 
@@ -105,11 +106,31 @@ fn counter(
     help: &str,
     read: impl Fn(&Node) -> u64 + Send + Sync + 'static,
 ) {
+    source(metrics, SourceKind::Counter, node, name, help, read);
+}
+
+/// Adds a gauge that is read when a scrape comes.
+fn gauge(
+    metrics: &Metrics,
+    node: &Node,
+    name: &str,
+    help: &str,
+    read: impl Fn(&Node) -> u64 + Send + Sync + 'static,
+) {
+    source(metrics, SourceKind::Gauge, node, name, help, read);
+}
+
+fn source(
+    metrics: &Metrics,
+    kind: SourceKind,
+    node: &Node,
+    name: &str,
+    help: &str,
+    read: impl Fn(&Node) -> u64 + Send + Sync + 'static,
+) {
     let node = node.clone();
     #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are floats")]
-    metrics.add_source(SourceKind::Counter, name, help, &[], move || {
-        read(&node) as f64
-    });
+    metrics.add_source(kind, name, help, &[], move || read(&node) as f64);
 }
 
 fn wal_sources(metrics: &Metrics, node: &Node) {
@@ -259,20 +280,6 @@ fn raft_sources(metrics: &Metrics, node: &Node) {
     counter(
         metrics,
         node,
-        "quoin_raft_snapshots_sent_total",
-        "Snapshots sent.",
-        |n| n.metrics().snapshots_sent.value(),
-    );
-    counter(
-        metrics,
-        node,
-        "quoin_raft_snapshots_received_total",
-        "Snapshots installed.",
-        |n| n.metrics().snapshots_received.value(),
-    );
-    counter(
-        metrics,
-        node,
         "quoin_raft_disk_stalls_total",
         "Log writes that took longer than an election timeout.",
         |n| n.metrics().disk_stalls.value(),
@@ -283,6 +290,51 @@ fn raft_sources(metrics: &Metrics, node: &Node) {
         "quoin_raft_checkpoints_total",
         "Checkpoints for the log.",
         |n| n.metrics().checkpoints.value(),
+    );
+}
+
+fn snapshot_sources(metrics: &Metrics, node: &Node) {
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshots_sent_total",
+        "Snapshots sent.",
+        |n| n.metrics().snapshots_sent.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshots_resumed_total",
+        "Transfers of snapshots that went on after a break.",
+        |n| n.metrics().snapshots_resumed.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshot_chunks_sent_total",
+        "Chunks of snapshots sent, of 256 KiB or less.",
+        |n| n.metrics().snapshot_chunks_sent.value(),
+    );
+    gauge(
+        metrics,
+        node,
+        "quoin_raft_snapshots_sending",
+        "Snapshots being sent.",
+        |n| n.metrics().snapshots_sending.value(),
+    );
+    gauge(
+        metrics,
+        node,
+        "quoin_raft_snapshots_waiting",
+        "Snapshots waiting until others are sent.",
+        |n| n.metrics().snapshots_waiting.value(),
+    );
+    counter(
+        metrics,
+        node,
+        "quoin_raft_snapshots_received_total",
+        "Snapshots installed.",
+        |n| n.metrics().snapshots_received.value(),
     );
 }
 
