@@ -112,9 +112,9 @@ async fn a_member_killed_while_its_files_shrink_loses_nothing() {
         let load = Load::start(&cluster.urls()).unwrap();
         let mut seed = 0;
         for round in 0..3 {
-            for _ in 0..120 {
+            for _ in 0..200 {
                 seed += 1;
-                put_value(&cluster, &format!("key/{}", seed % 50), seed)
+                put_value(&cluster, &format!("key/{}", seed % 25), seed)
                     .await
                     .unwrap();
             }
@@ -141,7 +141,7 @@ async fn a_member_killed_while_its_files_shrink_loses_nothing() {
         let history = load.stop().await;
         let broken = history.broken_promises(&local(&cluster, 0, PREFIX).await);
         assert!(broken.is_empty(), "{broken:?}");
-        assert_eq!(local(&cluster, 0, "key/").await.len(), 50);
+        assert_eq!(local(&cluster, 0, "key/").await.len(), 25);
     }
 }
 
