@@ -375,7 +375,7 @@ fn copy(
 
 /// `before` is the membership in force so far; an entry that sets another one
 /// replaces it.
-fn committed(entry: &Entry, before: &mut Arc<Membership>) -> Committed {
+pub(crate) fn committed(entry: &Entry, before: &mut Arc<Membership>) -> Committed {
     let payload = match entry.body.tag {
         Tag::Blank => Payload::Blank,
         Tag::Normal => Payload::Normal(entry.body.bytes.clone()),

@@ -32,6 +32,13 @@ pub enum Error {
     Raft(String),
 }
 
+impl Error {
+    /// A member has the log open.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Wal(quoin_wal::Error::Locked { .. }))
+    }
+}
+
 /// Why a proposal was not confirmed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]

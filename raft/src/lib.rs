@@ -41,9 +41,11 @@ pub use error::{
     StopReason, TransferError,
 };
 pub use log_store::entry_pool::{EntryBuffer, EntryPool};
-pub use log_store::{Durable, LogStore};
+pub use log_store::{Durable, Entries, LogExamination, LogStore, Quorums};
 pub use metrics::{Counter, Metrics};
 pub use node::{LeaderHandler, Leadership, MembershipChange, Node, Status};
+/// Version of the log's format that this build writes and reads.
+pub use quoin_wal::FORMAT_VERSION as LOG_FORMAT_VERSION;
 /// Durations by bucket, and the upper bounds of the buckets in microseconds.
 pub use quoin_wal::{DURATION_BUCKET_BOUNDS, Histogram};
 /// Works a log without threads, see [`LogStore::open_pumped`], and what it may lie on.

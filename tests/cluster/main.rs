@@ -15,6 +15,7 @@ mod metrics;
 mod offline;
 mod partition;
 mod quorum;
+mod recover;
 mod replication;
 mod shutdown;
 mod space;

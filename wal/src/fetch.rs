@@ -4,6 +4,7 @@
 //! it. The plan holds the segments open, so that purge cannot recycle them
 //! meanwhile. Neighbouring records are read with one call and share its buffer.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::metrics::{Metrics, add};
 use crate::record::{Kind, RECORD_HEADER_BYTES, decode_record, record_bytes, verify_record};
 use crate::segment::Segment;
 use crate::state::State;
-use crate::table::Location;
+use crate::table::{Location, Table};
 
 /// Entries to read: some from segments, then some that are in memory.
 #[derive(Debug, Default)]
@@ -76,6 +77,37 @@ impl Plan {
                 break;
             }
             plan.entries.push(entry.clone());
+        }
+        Ok(plan)
+    }
+
+    /// Plans to read entries of a log that is not open, under the same rules.
+    pub(crate) fn of_segments(
+        table: &Table,
+        segments: &BTreeMap<u64, Arc<Segment>>,
+        range: &Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Self, Error> {
+        let mut plan = Self::default();
+        let mut budget = Budget {
+            left: bytes_max,
+            is_first: true,
+        };
+        for index in range.clone() {
+            let place = table.location(index).and_then(|location| {
+                let segment = segments.get(&location.sequence)?;
+                Some((location, segment))
+            });
+            let (location, segment) = place.ok_or_else(|| Error::OutOfRange {
+                start: range.start,
+                end: range.end,
+                first: table.first().unwrap_or_default(),
+                next: table.next().unwrap_or_default(),
+            })?;
+            if !budget.admits(location.length as usize) {
+                break;
+            }
+            plan.add(index, location, segment);
         }
         Ok(plan)
     }

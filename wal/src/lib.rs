@@ -11,8 +11,9 @@
 //! repaired, and a log has one owner (the directory is locked).
 //!
 //! Map: `log` is the entry point; `writer` the one thread that writes and
-//! syncs, `pump` the same without a thread; `record` and `segment` the bytes (docs/formats/wal.md); `recovery`
-//! reads them back; `storage` is the file system behind a trait.
+//! syncs, `pump` the same without a thread; `record` and `segment` the bytes
+//! (docs/formats/wal.md); `recovery` reads them back, `examination` without changing
+//! anything; `storage` is the file system behind a trait.
 
 mod buffer_pool;
 mod checksum;
@@ -20,6 +21,7 @@ mod config;
 mod durable;
 mod entry;
 mod error;
+mod examination;
 mod fetch;
 mod group;
 mod layout;
@@ -39,6 +41,8 @@ pub use config::{Config, LogIdentity};
 pub use durable::Durable;
 pub use entry::{Entry, Position};
 pub use error::Error;
+pub use examination::Examination;
 pub use log::{Completion, Log, Recovery, TornTail};
 pub use metrics::{DURATION_BUCKET_BOUNDS, Histogram, Metrics};
 pub use pump::Pump;
+pub use segment::FORMAT_VERSION;

@@ -62,8 +62,10 @@ pub(crate) fn recover(
             .remove(&path)
             .map_err(|source| Error::io("remove", &path, source))?;
     }
+    let (sequences, gap) = files.contiguous(directory);
+    gap.map_or(Ok(()), Err)?;
     let mut segments = Vec::new();
-    for sequence in &files.segments {
+    for sequence in sequences {
         segments.push(Arc::new(open_segment(storage, config, *sequence)?));
     }
     let is_new = segments.is_empty();
@@ -93,14 +95,14 @@ pub(crate) fn recover(
 }
 
 /// Files of the directory by role, each sorted.
-struct Files {
+pub(crate) struct Files {
     segments: Vec<u64>,
     spares: Vec<u64>,
     unfinished: Vec<u64>,
 }
 
 impl Files {
-    fn list(storage: &dyn Storage, directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn list(storage: &dyn Storage, directory: &Path) -> Result<Self, Error> {
         let listed = storage.list(directory);
         let mut names = listed.map_err(|source| Error::io("list", directory, source))?;
         names.sort_unstable();
@@ -117,22 +119,37 @@ impl Files {
                 None => {}
             }
         }
-        for pair in files.segments.windows(2) {
-            if let [before, after] = pair
-                && before + 1 != *after
-            {
-                let missing = directory.join(Name::Segment(before + 1).to_file_name());
-                return Err(Error::corruption(&missing, 0, "segment is missing"));
-            }
-        }
         Ok(files)
+    }
+
+    /// The sequences before the first gap, and what is wrong there.
+    pub(crate) fn contiguous(&self, directory: &Path) -> (&[u64], Option<Error>) {
+        let follows = |pair: &[u64]| matches!(pair, [before, after] if before + 1 == *after);
+        let gap = self.segments.windows(2).position(|pair| !follows(pair));
+        let Some(last) = gap else {
+            return (&self.segments, None);
+        };
+        let (whole, _) = self.segments.split_at(last + 1);
+        let next = whole.last().map_or(0, |last| last + 1);
+        let missing = directory.join(Name::Segment(next).to_file_name());
+        let error = Error::corruption(&missing, 0, "segment is missing");
+        (whole, Some(error))
     }
 }
 
 fn open_segment(storage: &dyn Storage, config: &Config, sequence: u64) -> Result<Segment, Error> {
-    let path = config
-        .directory
-        .join(Name::Segment(sequence).to_file_name());
+    let (segment, page) = open_file(storage, &config.directory, sequence)?;
+    decode_header(&segment.path, &page, config.log_id, sequence)?;
+    Ok(segment)
+}
+
+/// A segment file and its header page, which is not looked at yet.
+pub(crate) fn open_file(
+    storage: &dyn Storage,
+    directory: &Path,
+    sequence: u64,
+) -> Result<(Segment, Vec<u8>), Error> {
+    let path = directory.join(Name::Segment(sequence).to_file_name());
     let file = storage
         .open(&path)
         .map_err(|source| Error::io("open", &path, source))?;
@@ -150,23 +167,22 @@ fn open_segment(storage: &dyn Storage, config: &Config, sequence: u64) -> Result
             "segment ends within its header",
         ));
     }
-    decode_header(&path, &page, config.log_id, sequence)?;
-    Ok(Segment::new(sequence, path, file, length))
+    Ok((Segment::new(sequence, path, file, length), page))
 }
 
 /// Progress of the replay.
 #[derive(Debug, Default)]
-struct Scan {
-    table: Table,
-    state: StreamState,
+pub(crate) struct Scan {
+    pub(crate) table: Table,
+    pub(crate) state: StreamState,
     /// Last segment with frames, the end of its frames, its last checksum.
-    tail: Option<(Arc<Segment>, u64, u32)>,
+    pub(crate) tail: Option<(Arc<Segment>, u64, u32)>,
     /// First segment without frames.
     empty: Option<PathBuf>,
 }
 
 impl Scan {
-    fn read_segment(&mut self, segment: &Arc<Segment>) -> Result<(), Error> {
+    pub(crate) fn read_segment(&mut self, segment: &Arc<Segment>) -> Result<(), Error> {
         let mut reader = SegmentReader::open(segment)?;
         let Some(first) = reader.frame(HEADER_BYTES)? else {
             if reader.find_frame_after(HEADER_BYTES)?.is_some() {
@@ -280,6 +296,45 @@ impl Scan {
         Ok(())
     }
 
+    /// What follows the last frame: nothing, an unfinished write, or damage.
+    pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>, Error> {
+        let Some((segment, end, _)) = &self.tail else {
+            return Ok(None);
+        };
+        let mut reader = SegmentReader::open(segment)?;
+        if reader.find_frame_after(*end)?.is_some() {
+            let what = "invalid frame and valid ones follow";
+            return Err(Error::corruption(&segment.path, *end, what));
+        }
+        let is_begun = reader.is_frame_begun(*end)?;
+        Ok(is_begun.then(|| TornTail {
+            path: segment.path.clone(),
+            offset: *end,
+        }))
+    }
+
+    /// Nothing may be missing before the oldest entry.
+    pub(crate) fn check_first(&self, oldest: &Path) -> Result<(), Error> {
+        let first = self.table.first();
+        if first.is_some_and(|first| first > self.state.first) {
+            let what = "entries before this segment are neither here nor purged";
+            return Err(Error::corruption(oldest, HEADER_BYTES, what));
+        }
+        Ok(())
+    }
+
+    /// What was found, for who opened the log.
+    pub(crate) fn recovery(&self, torn_tail: Option<TornTail>) -> Recovery {
+        Recovery {
+            first_index: self.table.first().filter(|_| !self.table.is_empty()),
+            last: self.table.last(),
+            purged: self.state.purged,
+            vote: self.state.vote.clone(),
+            committed: self.state.committed.clone(),
+            torn_tail,
+        }
+    }
+
     fn finish(self, segments: Vec<Arc<Segment>>, spares: Vec<u64>) -> Result<Recovered, Error> {
         let Some(oldest) = segments.first().map(Arc::clone) else {
             return Err(Error::Closed);
@@ -287,22 +342,9 @@ impl Scan {
         let newest_sequence = segments
             .last()
             .map_or(FIRST_SEQUENCE, |segment| segment.sequence);
-        let mut torn_tail = None;
+        let torn_tail = self.torn_tail()?;
         let (segment, offset, previous) = match &self.tail {
-            Some((segment, end, checksum)) => {
-                let mut reader = SegmentReader::open(segment)?;
-                if reader.find_frame_after(*end)?.is_some() {
-                    let what = "invalid frame and valid ones follow";
-                    return Err(Error::corruption(&segment.path, *end, what));
-                }
-                if reader.is_frame_begun(*end)? {
-                    torn_tail = Some(TornTail {
-                        path: segment.path.clone(),
-                        offset: *end,
-                    });
-                }
-                (Arc::clone(segment), *end, *checksum)
-            }
+            Some((segment, end, checksum)) => (Arc::clone(segment), *end, *checksum),
             None if oldest.sequence == FIRST_SEQUENCE && segments.len() == 1 => {
                 (Arc::clone(&oldest), HEADER_BYTES, 0)
             }
@@ -311,22 +353,8 @@ impl Scan {
                 return Err(Error::corruption(&oldest.path, HEADER_BYTES, what));
             }
         };
-        if self
-            .table
-            .first()
-            .is_some_and(|first| first > self.state.first)
-        {
-            let what = "entries before this segment are neither here nor purged";
-            return Err(Error::corruption(&oldest.path, HEADER_BYTES, what));
-        }
-        let recovery = Recovery {
-            first_index: self.table.first().filter(|_| !self.table.is_empty()),
-            last: self.table.last(),
-            purged: self.state.purged,
-            vote: self.state.vote.clone(),
-            committed: self.state.committed.clone(),
-            torn_tail,
-        };
+        self.check_first(&oldest.path)?;
+        let recovery = self.recovery(torn_tail);
         let (ready, live): (Vec<_>, Vec<_>) = segments
             .into_iter()
             .partition(|other| other.sequence > segment.sequence);

@@ -14,6 +14,7 @@ mod durable;
 pub(crate) mod entry_cache;
 pub(crate) mod entry_codec;
 pub(crate) mod entry_pool;
+mod examination;
 mod reader;
 mod storage;
 mod weights;
@@ -28,6 +29,7 @@ use quoin_wal::storage::{FileStorage, Storage};
 use quoin_wal::{Log, LogIdentity, Pump, Recovery, TornTail};
 
 pub use durable::Durable;
+pub use examination::{Entries, LogExamination, Quorums};
 
 use crate::blocking::Blocking;
 use crate::config::Config;

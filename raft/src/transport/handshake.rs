@@ -267,6 +267,9 @@ mod tests {
         later[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&99_u16.to_le_bytes());
         let refusal = judge(later.into(), own, |_| false).unwrap_err();
         assert_eq!(refusal.reason, Reason::Protocol);
-        assert_eq!(refusal.text, "hello: peer protocol has the unknown value 99");
+        assert_eq!(
+            refusal.text,
+            "hello: peer protocol has the unknown value 99"
+        );
     }
 }

@@ -79,6 +79,14 @@ impl Snapshot {
         self.view.position()
     }
 
+    /// Bytes of the whole stream, about.
+    pub fn total_bytes(&self) -> u64 {
+        let of_block =
+            |entry: &BlockEntry| u64::from(entry.block_bytes) + u64::from(entry.key_row_bytes);
+        let blocks: u64 = self.view.directory.blocks().map(of_block).sum();
+        blocks + self.view.segments.bytes() as u64
+    }
+
     /// The next piece of the stream, about 1 MiB, `None` behind the last one.
     /// Blocks on disk reads.
     ///

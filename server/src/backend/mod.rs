@@ -55,5 +55,6 @@ pub use self::read_transaction::ReadTransaction;
 pub use self::record::RecordInfo;
 pub use self::space::Sizes;
 pub use self::stage::Staging;
+pub(crate) use self::state_directory::{FORMAT, disk_bytes, engine_in};
 pub use self::stream_writer::StreamWriter;
 pub use self::table::Table;

@@ -55,6 +55,11 @@ impl SegmentList {
         self.segments.first().map(|segment| segment.first())
     }
 
+    /// Memory of all records.
+    pub(super) fn bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.bytes()).sum()
+    }
+
     /// The record named `revision`.
     pub(super) fn record(&self, revision: Revision) -> Option<Bytes> {
         let after = self

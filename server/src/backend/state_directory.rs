@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::engine::EngineKind;
 use super::error::Error;
 
 /// The backend's directory.
@@ -149,6 +150,26 @@ fn corrupt(path: &Path, reason: &str) -> Error {
     }
 }
 
+/// Which engine the state below `directory` was made with; `None` where there is
+/// no state.
+///
+/// # Errors
+///
+/// `CURRENT` cannot be read, is damaged, or names an engine that is unknown.
+pub(crate) fn engine_in(directory: &Path) -> Result<Option<EngineKind>, Error> {
+    let Some(current) = StateDirectory::new(directory).read_current()? else {
+        return Ok(None);
+    };
+    let kind = EngineKind::from_name(&current.engine);
+    let unknown = || Error::Corrupt {
+        path: directory.join(CURRENT),
+        table: "current",
+        key: CURRENT.to_owned(),
+        reason: format!("engine {} is unknown", current.engine),
+    };
+    kind.ok_or_else(unknown).map(Some)
+}
+
 /// Makes the entries of a directory durable.
 ///
 /// # Errors
@@ -161,7 +182,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// Bytes that the files below `path` take on disk; unreadable ones count nothing.
-pub(super) fn disk_bytes(path: &Path) -> u64 {
+pub(crate) fn disk_bytes(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = fs::read_dir(path) else {
         return 0;
@@ -179,7 +200,7 @@ const CURRENT_NEW: &str = "CURRENT.new";
 const STATE_PREFIX: &str = "state-";
 const MAGIC: &str = "quoin-backend";
 /// Version of everything below the directory.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Unit of `st_blocks`, whatever the file system's block size.
 const STAT_BLOCK_BYTES: u64 = 512;
 

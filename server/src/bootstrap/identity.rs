@@ -25,7 +25,7 @@ use crate::config::{ClusterState, ServerConfig};
 /// Name of the file below the member directory.
 const FILE_NAME: &str = "identity.json";
 /// Format of the file; another one is refused.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// Ids of the cluster and its first members.
 #[derive(Debug, Clone)]
@@ -140,6 +140,11 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
+    /// Reads the file in a member directory, if there is one.
+    pub(crate) fn read(member_directory: &Path) -> Result<Option<Self>, IdentityError> {
+        read(&member_directory.join(FILE_NAME))
+    }
+
     /// Writes the file of a new member directory.
     pub(crate) fn write(self, member_directory: &Path) -> Result<(), IdentityError> {
         write(&member_directory.join(FILE_NAME), self)

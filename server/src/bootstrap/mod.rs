@@ -18,6 +18,6 @@ mod start_error;
 pub(crate) mod stores;
 
 pub use identity::IdentityError;
-pub(crate) use identity::Ids;
+pub(crate) use identity::{FORMAT as IDENTITY_FORMAT, Ids};
 pub use server::{MemberEnd, Server, start};
 pub use start_error::StartError;

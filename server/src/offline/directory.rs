@@ -15,9 +15,10 @@ use super::{
     error::OfflineError,
     founder::Founder,
     place::{LogPlace, MemberPlace, make_directory},
+    unlogged::Unlogged,
 };
 use crate::{
-    backend::{self, Applied, Backend, Durability, Recovered, Snapshot, Staging},
+    backend::{self, Applied, Backend, Recovered, Snapshot, Staging},
     bootstrap::Ids,
 };
 
@@ -48,7 +49,7 @@ impl NewDirectory {
         };
         make_directory(&member.path().join("snap"))?;
         let config = backend::Config::new(member.path().join("backend"), founder.engine, owner);
-        let backend = Backend::open(config, Arc::new(NoLog))?;
+        let backend = Backend::open(config, Arc::new(Unlogged))?;
         let staging = backend.stage()?;
         Ok(Self {
             founder,
@@ -128,17 +129,5 @@ impl NewDirectory {
         }
         member.publish()?;
         Ok(made)
-    }
-}
-
-/// There is no log yet that a checkpoint could be ahead of.
-struct NoLog;
-
-impl Durability for NoLog {
-    fn wait_durable(
-        &self,
-        _log_index: u64,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        Ok(())
     }
 }

@@ -28,6 +28,47 @@ pub enum OfflineError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is no member's data.
+    #[error("{} holds no data of a quoin member (no directory `member`)", path.display())]
+    NoMember {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A member runs on the data.
+    #[error(
+        "{} is in use by a running member; stop it first: what is read must not change meanwhile",
+        path.display()
+    )]
+    Running {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Identity and log are of different members.
+    #[error(
+        "{}: identity.json is of member {:x} of cluster {:x}, the log of member {:x} of cluster \
+         {:x}; put together what belongs together", path.display(), of_file.1, of_file.0,
+        of_log.1, of_log.0
+    )]
+    Mixed {
+        /// The member directory.
+        path: PathBuf,
+        /// Cluster and member.
+        of_file: (u64, u64),
+        /// Cluster and member.
+        of_log: (u64, u64),
+    },
+    /// The directories given do not belong together.
+    #[error("{0}")]
+    Sources(String),
+    /// Something acknowledged may be missing, and nobody has accepted that.
+    #[error("{argument}; --accept-missing-writes goes on all the same")]
+    Unproven {
+        /// Why it cannot be proven that nothing is missing.
+        argument: String,
+    },
+    /// No directory has a state that can be read to its end.
+    #[error("no directory can be used: {0}")]
+    Unusable(String),
     /// A file operation failed.
     #[error("cannot {operation} {}", path.display())]
     Io {
@@ -44,12 +85,32 @@ pub enum OfflineError {
     /// The state cannot be read or written.
     #[error(transparent)]
     Backend(#[from] backend::Error),
+    /// What a state holds does not make sense.
+    #[error("the state in {} cannot be rebuilt", path.display())]
+    State {
+        /// The backend's directory.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The log cannot be read or written.
     #[error(transparent)]
     Log(#[from] quoin_raft::Error),
 }
 
 impl OfflineError {
+    /// Says that the state in `path` cannot be rebuilt.
+    pub(super) fn state<E>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let path = path.into();
+        move |source| Self::State {
+            path,
+            source: source.into(),
+        }
+    }
+
     /// Wraps what the system said about `path`.
     pub(super) fn io(
         operation: &'static str,

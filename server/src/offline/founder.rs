@@ -23,6 +23,8 @@ pub struct Founder {
     pub(super) wal_directory: Option<PathBuf>,
     pub(super) engine: EngineKind,
     pub(super) ids: Ids,
+    /// What the ids were made with.
+    pub(super) token: String,
     /// All first members of the cluster.
     pub(super) members: Vec<quoin_raft::Member>,
 }
@@ -58,6 +60,7 @@ impl Founder {
                 .wal_directory_dedicated
                 .then_some(config.wal_directory),
             data_directory: config.data_directory,
+            token: config.initial_cluster_token,
             engine,
             ids: Ids {
                 cluster_id,

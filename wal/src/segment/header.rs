@@ -33,6 +33,19 @@ pub(crate) fn decode_header(
     log_id: LogIdentity,
     sequence: u64,
 ) -> Result<(), Error> {
+    let found = read_header(path, page, sequence)?;
+    if found == log_id {
+        return Ok(());
+    }
+    Err(Error::Identity {
+        path: path.to_path_buf(),
+        expected: log_id,
+        found,
+    })
+}
+
+/// Whose log it is that `page` is the header of segment `sequence` of.
+pub(crate) fn read_header(path: &Path, page: &[u8], sequence: u64) -> Result<LogIdentity, Error> {
     let corrupt = |what| Err(Error::corruption(path, 0, what));
     if page.get(..MAGIC.len()) != Some(MAGIC) {
         return corrupt("not a segment header");
@@ -50,23 +63,16 @@ pub(crate) fn decode_header(
             supported: FORMAT_VERSION,
         });
     }
-    let found = LogIdentity {
-        cluster_id: u64_at(page, 16).unwrap_or_default(),
-        member_id: u64_at(page, 24).unwrap_or_default(),
-    };
-    if found != log_id {
-        return Err(Error::Identity {
-            path: path.to_path_buf(),
-            expected: log_id,
-            found,
-        });
-    }
     if u64_at(page, 32) != Some(sequence) {
         return corrupt("segment header has another sequence than the file name");
     }
-    Ok(())
+    Ok(LogIdentity {
+        cluster_id: u64_at(page, 16).unwrap_or_default(),
+        member_id: u64_at(page, 24).unwrap_or_default(),
+    })
 }
 
 const MAGIC: &[u8] = b"quoinwal";
-const FORMAT_VERSION: u32 = 1;
+/// Version of the format that this build writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
 const CHECKSUM_AT: usize = 40;

@@ -11,7 +11,8 @@ mod preallocator;
 mod reader;
 
 pub(crate) use handle::Segment;
-pub(crate) use header::{HEADER_BYTES, decode_header, encode_header};
+pub use header::FORMAT_VERSION;
+pub(crate) use header::{HEADER_BYTES, decode_header, encode_header, read_header};
 pub(crate) use name::{LOCK_FILE_NAME, Name};
 pub(crate) use preallocator::{Preallocator, create_segment};
 pub(crate) use reader::{Frame, SegmentReader};

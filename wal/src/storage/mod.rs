@@ -1,8 +1,8 @@
 //! Where segments live: the few file operations the log needs, as a trait.
 //!
 //! Implementations: `file` (the disk), `memory` (tests, simulation), `faulty`
-//! (memory that fails on schedule and forgets what was not synced). All pass
-//! the suite in `contract`.
+//! (memory that fails on schedule and forgets what was not synced); these pass
+//! the suite in `contract`. `read_only` looks at a disk and refuses the rest.
 //!
 //! Paths are whole paths; the log uses one flat directory.
 
@@ -11,6 +11,7 @@ mod contract;
 mod faulty;
 mod file;
 mod memory;
+mod read_only;
 
 use std::fmt::Debug;
 use std::io;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use faulty::{FaultyStorage, Loss};
 pub use file::FileStorage;
 pub use memory::MemoryStorage;
+pub use read_only::ReadOnlyStorage;
 
 /// A file system as the log sees it. Any thread may call any method at any
 /// time; the log never writes one range of a file from two threads.

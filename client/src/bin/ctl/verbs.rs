@@ -340,8 +340,65 @@ fn auth_commands() -> Vec<Command> {
     ]
 }
 
+/// Work on the directories of a lost cluster.
+fn recover() -> Command {
+    let founder = [
+        ("data-dir", "", "directory to make, with --apply"),
+        (
+            "wal-dir",
+            "",
+            "directory of its log, if not below --data-dir",
+        ),
+        ("name", "default", "name of the new member"),
+        (
+            "initial-advertise-peer-urls",
+            "http://localhost:2380",
+            "its peer addresses",
+        ),
+        (
+            "initial-cluster",
+            "",
+            "members of the new cluster; this one alone by default",
+        ),
+        (
+            "initial-cluster-token",
+            "",
+            "by default made from what is recovered",
+        ),
+        (
+            "backend-engine",
+            "",
+            "engine of the new state; that of the old one by default",
+        ),
+        (
+            "work-dir",
+            "",
+            "where copies are opened; needs room for the two largest states",
+        ),
+    ];
+    leaf(
+        "recover",
+        "Make a cluster from what is left of a lost one; no member may run",
+        "data directories that survived, DIR or DIR=WALDIR",
+    )
+    .arg(switch(
+        "plan",
+        "say what they hold and what may be missing; changes nothing",
+    ))
+    .arg(switch(
+        "apply",
+        "make a new data directory from the freshest one",
+    ))
+    .arg(switch(
+        "accept-missing-writes",
+        "even if acknowledged writes may be missing",
+    ))
+    .args(founder.map(|(name, default, help)| value(name, default, help)))
+}
+
 fn other_commands() -> Vec<Command> {
     vec![
+        recover(),
         leaf("lock", "Hold a lock", "name [command]").arg(value(
             "ttl",
             "10",

@@ -39,6 +39,25 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// The kind that `--backend-engine` and directories call `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "sled" => Some(Self::Sled),
+            "redb" => Some(Self::Redb),
+            "memory" => Some(Self::Memory),
+            _ => None,
+        }
+    }
+
+    /// The name of the kind.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+            Self::Redb => "redb",
+            Self::Memory => "memory",
+        }
+    }
+
     /// How engines of this kind are created and opened.
     pub(super) fn opener(self, cache_bytes_max: usize) -> Arc<dyn OpenEngine> {
         match self {

@@ -13,6 +13,7 @@ mod lock;
 mod member;
 mod move_leader;
 mod put;
+mod recover;
 mod role;
 mod snapshot;
 mod txn;
@@ -41,6 +42,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "defrag" => defrag::run(flags).await,
         "move-leader" => move_leader::run(flags).await,
         "lock" => lock::run(flags).await,
+        "recover" => recover::run(flags).await,
         "version" => version::run(),
         "options" => crate::verbs::print_options(),
         "elect" | "make-mirror" | "completion" => Err(Failure::unavailable(verb)),

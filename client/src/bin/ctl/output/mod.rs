@@ -11,6 +11,7 @@ mod protobuf;
 mod quote;
 mod reply;
 mod simple;
+mod survivors;
 mod table;
 mod unit;
 
@@ -18,6 +19,8 @@ mod unit;
 mod tests;
 
 use std::io::Write;
+
+use quoin_server::offline::Plan;
 
 use crate::failure::{Failure, STATUS_ERROR, STATUS_FEATURE};
 
@@ -60,17 +63,27 @@ impl Printer {
             Format::Protobuf => protobuf::render(reply),
             Format::Table => table::render(reply),
         };
-        rendered.ok_or_else(|| {
-            let name = match self.format {
-                Format::Fields => "fields",
-                Format::Protobuf => "protobuf",
-                _ => "table",
-            };
-            Failure::new(
-                STATUS_FEATURE,
-                format!("{name} not supported as output format"),
-            )
-        })
+        rendered.ok_or_else(|| self.unsupported())
+    }
+
+    /// Prints what survived of a cluster.
+    pub(crate) fn print_plan(self, plan: &Plan) -> Result<(), Failure> {
+        let rendered = match self.format {
+            Format::Simple | Format::Table => survivors::render_table(plan),
+            Format::Json => survivors::render_json(plan),
+            Format::Fields | Format::Protobuf => return Err(self.unsupported()),
+        };
+        write(rendered.as_bytes())
+    }
+
+    fn unsupported(self) -> Failure {
+        let name = match self.format {
+            Format::Fields => "fields",
+            Format::Protobuf => "protobuf",
+            _ => "table",
+        };
+        let text = format!("{name} not supported as output format");
+        Failure::new(STATUS_FEATURE, text)
     }
 }
 

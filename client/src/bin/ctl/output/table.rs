@@ -26,7 +26,7 @@ pub(super) fn render(reply: &Reply) -> Option<Vec<u8>> {
 }
 
 /// Header centred, cells to the right.
-fn draw(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn draw(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         let widths = cells.map(|cell| cell.chars().count());
