@@ -23,8 +23,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::blocking::Blocking;
-use crate::error::StateMachineError;
+use crate::core::Core;
+use crate::error::{ReplaceError, StateMachineError, StopReason};
 use crate::log_store::entry_codec;
+use crate::repair;
 use crate::shared::{Shared, members_of, removed_between};
 use crate::snapshot::{Pinned, Pins};
 use crate::state_machine::{
@@ -57,6 +59,9 @@ pub(crate) struct Applier<S> {
     applied_since: u64,
     applied_bytes_since: u64,
     blocking: Blocking,
+    /// The state was replaced: it has the effects of entries up to here, which
+    /// openraft has yet to hand over.
+    installed: Option<u64>,
 }
 
 /// When a checkpoint is due, so that the log can be purged.
@@ -99,7 +104,52 @@ impl<S: StateMachine> Applier<S> {
             applied_since: 0,
             applied_bytes_since: 0,
             blocking,
+            installed: None,
         }
+    }
+
+    /// Takes the leader's state in place of this one, and answers the shown index up
+    /// to which it goes; see [`repair`].
+    pub(crate) async fn replace(
+        &mut self,
+        core: &Core<S>,
+        leader: u64,
+    ) -> Result<u64, ReplaceError> {
+        let before = self.machine.lock().applied();
+        let before = before.log_id.as_ref().and_then(hidden);
+        let sink = self.receive().await.map_err(ReplaceError::Transfer)?;
+        let (meta, sink) = repair::fetch(core, leader, before, sink).await?;
+        let upto = meta.last_log_id.filter(|upto| Some(*upto) >= before);
+        let upto = upto.ok_or_else(|| {
+            ReplaceError::Transfer("the snapshot is older than the state here".into())
+        })?;
+        repair::wait_for_log(core, upto).await?;
+        let data = SnapshotData::Incoming(sink);
+        if let Err(error) = self.install_snapshot(&meta, data).await {
+            core.stop(StopReason::Fatal(error.to_string()));
+            return Err(ReplaceError::Stopped);
+        }
+        self.installed = (Some(upto) > before).then_some(upto.index);
+        Ok(shown(&upto).index)
+    }
+
+    /// The state as it is now, on its way out.
+    pub(crate) fn outgoing(&self) -> Result<Arc<Pinned>, StateMachineError> {
+        let source = self.machine.lock().snapshot()?;
+        let meta = meta_of(&source.applied()).map_err(StateMachineError::new)?;
+        let pinned = Arc::new(Pinned::new(meta, source));
+        self.pins.add(&pinned);
+        Ok(pinned)
+    }
+
+    /// Whether the state has the entry's effects already.
+    fn is_installed(&mut self, entry: &Entry) -> bool {
+        let index = entry.log_id.index;
+        let is_installed = self.installed.is_some_and(|upto| index <= upto);
+        if self.installed.is_some_and(|upto| index >= upto) {
+            self.installed = None;
+        }
+        is_installed
     }
 
     /// A place for a snapshot that is about to arrive; made off the raft
@@ -213,6 +263,13 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
         while let Some(chunk) = chunks.next().await {
             for item in chunk {
                 let (entry, responder) = item?;
+                if self.is_installed(&entry) {
+                    // Only a leader has responders, and it is not repaired.
+                    responder
+                        .into_iter()
+                        .for_each(|responder| responder.send(()));
+                    continue;
+                }
                 batch.push(entry);
                 responders.push(responder);
             }
@@ -232,7 +289,11 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Checkpoint> {
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Checkpoint> {
+        if self.installed.is_some() && !force {
+            // openraft would purge entries that it has yet to hand over.
+            return None;
+        }
         Some(self.get_snapshot_builder().await)
     }
 
@@ -281,6 +342,8 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
             .note_applied(applied.log_id.map_or(0, |id| id.index));
         *self.durable.lock() = applied;
         (self.applied_since, self.applied_bytes_since) = (0, 0);
+        // openraft goes on behind it.
+        self.installed = None;
         self.shared.metrics.snapshots_received.add(1);
         Ok(())
     }

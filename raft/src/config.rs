@@ -98,6 +98,8 @@ pub struct Config {
     pub placement: Placement,
     /// Who waits for disks on behalf of them.
     pub blocking: Blocking,
+    /// Whether the member stands for election; see [`crate::Node::set_standing`].
+    pub stands: bool,
 }
 
 impl Config {
@@ -118,6 +120,7 @@ impl Config {
             wal,
             placement: Placement::default(),
             blocking: Blocking::default(),
+            stands: true,
         }
     }
 }

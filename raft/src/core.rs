@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::node::{LeaderHandler, Leadership};
 use crate::read_index::ReadRequest;
+use crate::repair::Repair;
 use crate::shared::{Shared, is_learner};
 use crate::snapshot::{Pins, Stages, Transfers};
 use crate::state_machine::{SnapshotSink, StateMachine};
@@ -49,8 +50,10 @@ pub(crate) struct Core<S: StateMachine> {
     pub(crate) contact: Contact,
     /// The snapshot that is being received.
     pub(crate) stages: Stages,
-    transfers: Arc<Transfers>,
+    pub(crate) transfers: Arc<Transfers>,
     pins: Arc<Pins>,
+    /// A replacement of the state under way.
+    pub(crate) repair: Repair,
 }
 
 /// Everything the thread starts from.
@@ -98,6 +101,10 @@ pub(crate) enum Command {
         target: Option<u64>,
         timeout: Duration,
         reply: oneshot::Sender<Result<(), crate::error::TransferError>>,
+    },
+    Standing(bool),
+    Replace {
+        reply: oneshot::Sender<Result<u64, crate::error::ReplaceError>>,
     },
 }
 
@@ -159,6 +166,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         pins,
         config,
         reads: queues.reads_sender.clone(),
+        repair: Repair::default(),
     });
     core.spawn_tasks(queues, control);
     let _ = ready.send(match core.bootstrap().await {
@@ -293,7 +301,7 @@ impl<S: StateMachine> Core<S> {
     async fn first_election(self: Arc<Self>) {
         let mut leadership = self.shared.leadership.subscribe();
         for _ in 0..FIRST_ELECTION_ROUNDS_MAX {
-            if self.raft.trigger().elect(true).await.is_err() {
+            if !self.shared.stands() || self.raft.trigger().elect(true).await.is_err() {
                 return;
             }
             let led = leadership.wait_for(|leadership| leadership.leader.is_some());
@@ -351,6 +359,7 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         // `purge_loop` decides, which knows what is being sent.
         max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
+        enable_elect: config.stands,
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(election.saturating_mul(2)),
         // The last one is what a member that comes up may have to wait.

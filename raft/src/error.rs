@@ -99,6 +99,36 @@ pub enum TransferError {
     Stopped,
 }
 
+/// Why the state was not replaced by the leader's. Unless the member has stopped,
+/// it has the state it had.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplaceError {
+    /// Another call does it already.
+    #[error("the state is being replaced already")]
+    InProgress,
+    /// Nobody is known to lead.
+    #[error("no leader is known")]
+    NoLeader,
+    /// This member leads: there is nobody to ask.
+    #[error("this member leads; it has to hand over first")]
+    Leads,
+    /// The state did not arrive.
+    #[error("the leader's state did not arrive: {0}")]
+    Transfer(String),
+    /// The local log does not reach what arrived.
+    #[error("the log here does not reach entry {index} of the leader's state: {reason}")]
+    LogBehind {
+        /// Up to where the state that arrived goes.
+        index: u64,
+        /// What was waited for.
+        reason: String,
+    },
+    /// This member has stopped.
+    #[error("the member has stopped")]
+    Stopped,
+}
+
 /// Why the membership was not changed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]

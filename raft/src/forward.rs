@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use crate::core::{Command, Core};
 use crate::error::{ForwardError, ProposeError};
 use crate::membership;
+use crate::repair;
 use crate::rpc::Forwarded;
 use crate::stages::Trace;
 use crate::state_machine::StateMachine;
@@ -186,6 +187,11 @@ impl<S: StateMachine> Core<S> {
                         // Detached from the caller: a change must not be left
                         // half done because nobody waits any more.
                         let _ = reply.send(membership::change(&core, change).await);
+                    }
+                    Command::Standing(stands) => core.raft.runtime_config().elect(stands),
+                    Command::Replace { reply } => {
+                        // Detached for the same reason.
+                        let _ = reply.send(repair::replace_state(&core).await);
                     }
                     Command::Transfer {
                         target,

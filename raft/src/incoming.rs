@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::applier::SnapshotData;
 use crate::core::Core;
+use crate::repair;
 use crate::rpc::{self, AppendRequest, Forwarded, SnapshotBegin, SnapshotReply};
 use crate::snapshot::{Receiver, WINDOW_CHUNKS_MAX};
 use crate::state_machine::StateMachine;
@@ -99,7 +100,8 @@ impl<S: StateMachine> Session for PeerSession<S> {
             | Kind::Transfer
             | Kind::Propose
             | Kind::ReadIndex
-            | Kind::Request => self.request(frame).await,
+            | Kind::Request
+            | Kind::AskSnapshot => self.request(frame).await,
             other => Err(format!("unexpected {other:?} from member {:x}", self.peer)),
         }
     }
@@ -163,8 +165,9 @@ impl<S: StateMachine> PeerSession<S> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|error| error.to_string())?;
         let (core, outbox, id) = (Arc::clone(&self.core), self.outbox.clone(), frame.id);
+        let peer = self.peer;
         tokio::spawn(async move {
-            let (kind, head) = match answer(&core, frame).await {
+            let (kind, head) = match answer(&core, peer, frame).await {
                 Ok(answer) => answer,
                 Err(reason) => (Kind::Failed, rpc::encode_text(&reason)),
             };
@@ -175,7 +178,7 @@ impl<S: StateMachine> PeerSession<S> {
     }
 }
 
-async fn send(outbox: &Outbox, kind: Kind, id: u64, head: Bytes) {
+pub(crate) async fn send(outbox: &Outbox, kind: Kind, id: u64, head: Bytes) {
     // Nobody is left to tell when the connection is gone.
     let _ = outbox.send(OutFrame::new(kind, id, head)).await;
 }
@@ -209,6 +212,7 @@ async fn append_stream<S: StateMachine>(
 
 async fn answer<S: StateMachine>(
     core: &Arc<Core<S>>,
+    peer: u64,
     frame: Frame,
 ) -> Result<(Kind, Bytes), String> {
     let payload = frame.payload;
@@ -234,6 +238,9 @@ async fn answer<S: StateMachine>(
         }
         Kind::Transfer => {
             let request = rpc::decode_transfer(payload).map_err(|error| text(&error))?;
+            if *request.to_node_id() == core.shared.member_id && !core.shared.stands() {
+                return Err("does not stand for election".into());
+            }
             let response = core.raft.handle_transfer_leader(request).await;
             let response = response.map_err(|error| text(&error))?;
             Ok((
@@ -252,6 +259,10 @@ async fn answer<S: StateMachine>(
         Kind::Request => Ok((
             Kind::RequestReply,
             request_here(core, payload).await.encode(),
+        )),
+        Kind::AskSnapshot => Ok((
+            Kind::AskSnapshotReply,
+            repair::send_snapshot(core, peer, payload).await.encode(),
         )),
         other => Err(format!("unexpected {other:?}")),
     }
@@ -282,6 +293,11 @@ async fn receive<S: StateMachine>(
         .is_some_and(|last| last.leader_id.term > vote.leader_id.term)
     {
         return Err("the snapshot is newer than its sender's vote".into());
+    }
+    if let Some(place) = core.repair.take_place(peer) {
+        let blocking = core.config.blocking.clone();
+        let receiver = Receiver::new(vote, meta, place.sink, blocking);
+        return repair::receive(receiver, place.arrived, stream, frames, outbox).await;
     }
     let mut attempt = core.stages.attempt().await;
     if let Some(vote) = vote_if_applied(core, &meta).await? {

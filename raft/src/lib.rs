@@ -23,6 +23,7 @@ mod metrics;
 mod network;
 mod node;
 mod read_index;
+mod repair;
 mod rpc;
 mod shared;
 mod snapshot;
@@ -37,8 +38,8 @@ mod tests;
 pub use blocking::Blocking;
 pub use config::{Config, Member, Placement, WalConfig};
 pub use error::{
-    Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StateMachineError,
-    StopReason, TransferError,
+    Error, ForwardError, MembershipError, ProposeError, ReadIndexError, ReplaceError,
+    StateMachineError, StopReason, TransferError,
 };
 pub use log_store::entry_pool::{EntryBuffer, EntryPool};
 pub use log_store::{Durable, Entries, LogExamination, LogStore, Quorums};

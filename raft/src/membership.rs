@@ -82,7 +82,8 @@ pub(crate) async fn hand_over<S: StateMachine>(
 ) -> Result<u64, TransferError> {
     let metrics = core.raft.metrics().borrow_watched().clone();
     let own = core.shared.member_id;
-    let target = best_target(&metrics, target, own, core.config.election_timeout)
+    let is_fit = |member| !core.handler.is_unfit(member);
+    let target = best_target(&metrics, target, own, core.config.election_timeout, is_fit)
         .ok_or(TransferError::NoTarget)?;
     let told = core.raft.trigger().transfer_leader(target).await;
     told.map_err(|_| TransferError::Stopped)?;
@@ -292,6 +293,7 @@ fn best_target(
     wanted: Option<u64>,
     own: u64,
     recent: Duration,
+    is_fit: impl Fn(u64) -> bool,
 ) -> Option<u64> {
     let voters = metrics
         .membership_config
@@ -307,6 +309,7 @@ fn best_target(
     };
     let candidates = voters.into_iter().filter(|id| *id != own && is_recent(id));
     let candidates = candidates.filter(|id| wanted.is_none_or(|wanted| wanted == *id));
+    let candidates = candidates.filter(|id| is_fit(*id));
     let best = candidates.max_by_key(|id| (matched(id), std::cmp::Reverse(*id)))?;
     // openraft waits for the rest of the log itself; a far laggard would
     // leave the cluster without a leader meanwhile.

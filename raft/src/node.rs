@@ -21,7 +21,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::config::{Config, Member, Placement};
 use crate::core::{self, Command, DataMetrics, Handles, Queues, Start};
 use crate::error::{
-    Error, ForwardError, MembershipError, ProposeError, ReadIndexError, StopReason, TransferError,
+    Error, ForwardError, MembershipError, ProposeError, ReadIndexError, ReplaceError, StopReason,
+    TransferError,
 };
 use crate::forward::Proposal;
 use crate::log_store::LogStore;
@@ -43,6 +44,12 @@ pub trait LeaderHandler: Send + Sync + 'static {
     /// run. Called on the raft thread of any member.
     fn published_name(&self, _member: u64) -> Option<String> {
         None
+    }
+
+    /// Whether leadership must not be handed to a member, because it would not
+    /// take it. Called on the raft thread of the leader.
+    fn is_unfit(&self, _member: u64) -> bool {
+        false
     }
 }
 
@@ -128,7 +135,7 @@ impl Node {
     ) -> Result<Self, Error> {
         let metrics = Arc::clone(log_store.metrics());
         let removed = state_machine.removed_members();
-        let shared = Shared::new(config.member_id, metrics, removed);
+        let shared = Shared::new(config.member_id, metrics, removed, config.stands);
         let shared = Arc::new(shared);
         let (proposals, proposals_queue) = mpsc::channel(PROPOSALS_QUEUE_MAX);
         let (reads, reads_queue) = mpsc::channel(READS_QUEUE_MAX);
@@ -272,6 +279,27 @@ impl Node {
             .await
             .map_err(|_| TransferError::Stopped)?;
         result.await.unwrap_or(Err(TransferError::Stopped))
+    }
+
+    /// Whether this member stands for election from now on. One that does not
+    /// still votes, and leads on if it does: hand over as well.
+    pub async fn set_standing(&self, stands: bool) {
+        self.inner.shared.set_standing(stands);
+        // One that has stopped stands for nothing.
+        let _ = self.inner.commands.send(Command::Standing(stands)).await;
+    }
+
+    /// Replaces the state of this member by the leader's and keeps its log and its
+    /// vote. Apply stands still meanwhile. Answers the index up to which the new
+    /// state goes. Goes on when the caller stops waiting.
+    ///
+    /// # Errors
+    /// See [`ReplaceError`].
+    pub async fn replace_state(&self) -> Result<u64, ReplaceError> {
+        let (reply, result) = oneshot::channel();
+        let sent = self.inner.commands.send(Command::Replace { reply }).await;
+        sent.map_err(|_| ReplaceError::Stopped)?;
+        result.await.unwrap_or(Err(ReplaceError::Stopped))
     }
 
     /// The state of the member; cheap.

@@ -34,12 +34,19 @@ pub(crate) struct Shared {
     pub(crate) is_learner: AtomicBool,
     /// True once this member was in an applied membership and no longer is.
     pub(crate) left: watch::Sender<bool>,
+    /// Whether this member stands for election.
+    stands: AtomicBool,
     /// Members that were in an applied membership and no longer are.
     removed: Mutex<HashSet<u64>>,
 }
 
 impl Shared {
-    pub(crate) fn new(member_id: u64, metrics: Arc<Metrics>, removed: Vec<u64>) -> Self {
+    pub(crate) fn new(
+        member_id: u64,
+        metrics: Arc<Metrics>,
+        removed: Vec<u64>,
+        stands: bool,
+    ) -> Self {
         Self {
             member_id,
             metrics,
@@ -51,6 +58,7 @@ impl Shared {
             applied_membership: RwLock::default(),
             is_learner: AtomicBool::new(false),
             left: watch::channel(removed.contains(&member_id)).0,
+            stands: AtomicBool::new(stands),
             removed: Mutex::new(removed.into_iter().collect()),
         }
     }
@@ -64,6 +72,14 @@ impl Shared {
             }
             first
         });
+    }
+
+    pub(crate) fn stands(&self) -> bool {
+        self.stands.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_standing(&self, stands: bool) {
+        self.stands.store(stands, Ordering::Release);
     }
 
     pub(crate) fn note_applied(&self, shown_index: u64) {

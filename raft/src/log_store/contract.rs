@@ -35,7 +35,12 @@ impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder 
         let store = LogStore::open_on(Arc::new(MemoryStorage::new()), &config).unwrap();
         let control = Arc::new(ApplierControl::default());
         control.running.store(true, Ordering::Release);
-        let shared = Arc::new(Shared::new(0, Arc::clone(store.metrics()), Vec::new()));
+        let shared = Arc::new(Shared::new(
+            0,
+            Arc::clone(store.metrics()),
+            Vec::new(),
+            true,
+        ));
         let pins = Arc::new(Pins::new(store.clone()));
         let pace = CheckpointPace {
             entries: 1000,

@@ -10,6 +10,7 @@ mod full;
 pub(crate) mod harness;
 mod membership;
 pub(crate) mod register;
+mod repair;
 mod rpc;
 mod single;
 mod snapshots;

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     SnapshotChunk = 41,
     SnapshotEnd = 42,
     SnapshotReply = 43,
+    AskSnapshot = 44,
+    AskSnapshotReply = 45,
     Failed = 50,
 }
 
@@ -254,7 +256,7 @@ impl Header {
 }
 
 /// Every kind.
-pub(crate) const ALL_KINDS: [Kind; 28] = [
+pub(crate) const ALL_KINDS: [Kind; 30] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Refused,
@@ -282,6 +284,8 @@ pub(crate) const ALL_KINDS: [Kind; 28] = [
     Kind::SnapshotChunk,
     Kind::SnapshotEnd,
     Kind::SnapshotReply,
+    Kind::AskSnapshot,
+    Kind::AskSnapshotReply,
     Kind::Failed,
 ];
 
