@@ -116,6 +116,22 @@ pub mod quoinpb {
     include!("generated/quoinpb.rs");
 }
 
+/// Package quoinrepairpb: calls that etcd does not have.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::wildcard_imports,
+    clippy::use_self,
+    clippy::too_many_lines,
+    reason = "generated from proto/definitions/repair.proto, which carries the documentation"
+)]
+pub mod quoinrepairpb {
+    include!("generated/quoinrepairpb.rs");
+}
+
 /// Server sides of the services, one module per package.
 #[allow(
     missing_docs,
@@ -141,6 +157,10 @@ pub mod server {
     /// Service of package v3electionpb.
     pub mod v3electionpb {
         include!("generated/server/v3electionpb.rs");
+    }
+    /// Service of package quoinrepairpb.
+    pub mod quoinrepairpb {
+        include!("generated/server/quoinrepairpb.rs");
     }
     /// Service of package grpc.health.v1.
     pub mod health {

@@ -16,6 +16,7 @@ pub mod service;
 pub mod telemetry;
 pub mod watch;
 
+mod agreement;
 mod alarm;
 mod apply;
 pub mod bootstrap;

@@ -8,6 +8,7 @@ mod catch_up;
 mod corruption;
 mod crash;
 mod diagnostics;
+mod digest;
 mod discovery;
 mod leaks;
 mod membership;

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use prost_types::FileDescriptorSet;
 
 /// The definition files, relative to `proto/definitions`.
-const DEFINITIONS: [&str; 7] = [
+const DEFINITIONS: [&str; 8] = [
     "kv.proto",
     "auth.proto",
     "rpc.proto",
@@ -19,10 +19,11 @@ const DEFINITIONS: [&str; 7] = [
     "election.proto",
     "health.proto",
     "internal.proto",
+    "repair.proto",
 ];
 
 /// Packages whose messages are generated; each becomes one module.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "mvccpb",
     "authpb",
     "etcdserverpb",
@@ -30,6 +31,7 @@ const PACKAGES: [&str; 7] = [
     "v3electionpb",
     "grpc.health.v1",
     "quoinpb",
+    "quoinrepairpb",
 ];
 
 /// Replies whose server side is written over stored bytes.

@@ -30,6 +30,7 @@ const MODULES: &[(&str, u8, &[&str])] = &[
     ("cluster", 2, &[]),
     ("alarm", 2, &[]),
     ("etcd_file", 2, &[]),
+    ("agreement", 2, &[]),
     ("mvcc", 1, &["backend"]),
     ("backend", 1, &[]),
     ("config", 0, &["base"]),

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod kv;
 pub mod lease;
 pub mod maintenance;
+pub mod repair;
 pub mod txn;
 pub mod watch;
 

@@ -2,7 +2,10 @@
 /// One replicated request. Several of them travel in one Raft entry; see docs/formats/entry.md.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Request", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "command::Request",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+    )]
     pub request: ::core::option::Option<command::Request>,
 }
 /// Nested message and enum types in `Command`.
@@ -31,6 +34,16 @@ pub mod command {
         ClusterVersion(super::ClusterVersion),
         #[prost(message, tag = "11")]
         LeaseExpiry(super::LeaseExpiry),
+        #[prost(message, tag = "12")]
+        StateDigest(super::StateDigest),
+        #[prost(message, tag = "13")]
+        DigestBegin(super::DigestBegin),
+        #[prost(message, tag = "14")]
+        Quarantine(super::Quarantine),
+        #[prost(message, tag = "15")]
+        StateHashBegin(super::StateHashBegin),
+        #[prost(message, tag = "16")]
+        StateHash(super::StateHash),
     }
 }
 /// What a member says of itself once it has started.
@@ -59,6 +72,49 @@ pub struct LeaseExpiry {
     #[prost(uint64, tag = "2")]
     pub term: u64,
 }
+/// What a member holds: the digest of everything applied up to an index. Compared by every member at
+/// apply, without effect on the state. The leader sends one at intervals, others when theirs differs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateDigest {
+    #[prost(uint64, tag = "1")]
+    pub member_id: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// Index behind which the digest began; only digests of one base are compared.
+    #[prost(uint64, tag = "3")]
+    pub base: u64,
+    /// 16 bytes, little-endian.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub digest: ::prost::bytes::Bytes,
+}
+/// Every member begins its digest anew behind this entry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestBegin {}
+/// Every member hashes everything it stores, as of this entry, beside its other work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateHashBegin {}
+/// What a member has stored as of a StateHashBegin. Compared like a StateDigest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateHash {
+    #[prost(uint64, tag = "1")]
+    pub member_id: u64,
+    /// Log index of the StateHashBegin.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// 16 bytes, little-endian: main revision, compact revision and HashKV of the store.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub hash: ::prost::bytes::Bytes,
+}
+/// A member's state was found to differ from the quorum's: raises its alarm CORRUPT, marked so that the
+/// others go on serving.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quarantine {
+    #[prost(uint64, tag = "1")]
+    pub member_id: u64,
+    /// First index after which its state differed, as far as is known.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+}
 /// The feature level of the whole cluster, "major.minor.patch".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClusterVersion {
@@ -76,6 +132,13 @@ pub struct LeaseRecord {
     /// Time left at the last checkpoint, seconds; 0 if none was taken.
     #[prost(int64, tag = "3")]
     pub remaining_ttl: i64,
+}
+/// Value of an alarm's row if the alarm only concerns the member it names; an alarm of etcd's kind has an
+/// empty value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuarantineRecord {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
 }
 /// A member as stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -8,7 +8,8 @@ use quoin_proto::{
         alarm_request::AlarmAction, request_op,
     },
     quoinpb::{
-        ClusterVersion, Command, LeaseCheckpoints, LeaseExpiry, MemberAttributes, command::Request,
+        ClusterVersion, Command, LeaseCheckpoints, LeaseExpiry, MemberAttributes, Quarantine,
+        StateDigest, command::Request,
     },
 };
 use quoin_raft::{Committed, LogId, Payload, StateMachineError};
@@ -19,6 +20,7 @@ use super::{
     txn,
 };
 use crate::{
+    agreement::{Agreement, Vote},
     alarm::{self, Alarms},
     backend::{Backend, Table},
     cluster::{self, Cluster},
@@ -42,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) lessor: Lessor,
     pub(crate) cluster: Cluster,
     pub(crate) alarms: Alarms,
+    pub(crate) agreement: Agreement,
     pub(crate) hub: Hub,
     pub(crate) registry: Registry,
     pub(crate) applied: Applied,
@@ -64,6 +67,8 @@ pub(crate) struct Applier {
 pub(super) struct EntryContext<'a> {
     /// The entry's transaction.
     pub(super) tx: &'a mut WriteTransaction,
+    /// The entry's index.
+    index: u64,
     /// The entry's term.
     term: u64,
     /// There are watchers, who are shown the changes.
@@ -76,6 +81,8 @@ pub(super) struct EntryContext<'a> {
     full: bool,
     /// Operations so far.
     pub(super) tally: Tally,
+    /// What is stored behind this entry is to be hashed.
+    begins_hash: bool,
 }
 
 impl EntryContext<'_> {
@@ -116,6 +123,7 @@ impl Applier {
         let is_watched = self.parts.hub.is_watched();
         let mut batch = None;
         let mut commits = Vec::new();
+        let mut begins_hash = false;
         match entry.payload {
             Payload::Blank => {}
             Payload::Membership {
@@ -130,12 +138,14 @@ impl Applier {
                 let reply = self.parts.registry.is_awaited(id);
                 let mut context = EntryContext {
                     tx: &mut tx,
+                    index,
                     term,
                     is_watched,
                     commits: Vec::new(),
                     reply,
                     full: reply && self.is_full(),
                     tally: Tally::default(),
+                    begins_hash: false,
                 };
                 let mut stopwatch = Stopwatch::start(&self.slow, passage);
                 let mut replies = Vec::new();
@@ -159,13 +169,19 @@ impl Applier {
                     }
                 }
                 context.tally.add_to(&self.parts.metrics.mvcc);
+                begins_hash = context.begins_hash;
                 commits = context.commits;
                 batch = reply.then_some((id, replies));
             }
         }
         let compact_revision = tx.compact_revision();
         let revision = tx.current();
-        tx.commit((index, term));
+        let digest = tx.commit((index, term));
+        self.parts.agreement.note(index, digest);
+        if begins_hash {
+            let view = self.parts.store.read();
+            self.parts.agreement.pin(index, view);
+        }
         self.parts.applied.publish(index, term);
         // After the commit: who carries it out looks at what is visible.
         self.parts.compaction.schedule(compact_revision);
@@ -228,6 +244,21 @@ impl Applier {
             Request::Alarm(request) => self.alarm(context, request),
             Request::MemberAttributes(attributes) => self.publish(context, attributes.clone()),
             Request::ClusterVersion(version) => self.decide_version(context, version.clone()),
+            Request::StateDigest(digest) => self.hear(context, digest),
+            Request::DigestBegin(_) => {
+                context.tx.begin_digest();
+                Ok(Outcome::Done)
+            }
+            Request::Quarantine(request) => self.quarantine(context, request),
+            Request::StateHashBegin(_) => {
+                context.begins_hash = true;
+                Ok(Outcome::Done)
+            }
+            Request::StateHash(hash) => {
+                let vote = Vote::from_hash(hash).ok_or(ApplyError::Unknown)?;
+                self.parts.agreement.hear_hash(vote);
+                Ok(Outcome::Done)
+            }
         }
     }
 
@@ -366,6 +397,27 @@ impl Applier {
             alarms: listed,
             revision,
         })
+    }
+
+    /// What a member has at some index: compared, and without effect on the state.
+    fn hear(&self, context: &EntryContext<'_>, digest: &StateDigest) -> Reply {
+        let vote = Vote::from_command(digest).ok_or(ApplyError::Unknown)?;
+        let (own_id, agreement) = (self.parts.member_id, &self.parts.agreement);
+        agreement.hear(own_id, context.index, vote);
+        Ok(Outcome::Done)
+    }
+
+    fn quarantine(&self, context: &mut EntryContext<'_>, request: &Quarantine) -> Reply {
+        let subject = AlarmMember {
+            member_id: request.member_id,
+            alarm: AlarmType::Corrupt as i32,
+        };
+        let alarms = &self.parts.alarms;
+        if let Some(value) = alarms.quarantine(request.member_id, request.index) {
+            let key = alarm::row_key(&subject);
+            context.tx.put_row(Table::Alarm, &key, &value);
+        }
+        Ok(Outcome::Done)
     }
 
     /// A member was removed: its id is never used again.

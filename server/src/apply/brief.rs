@@ -58,6 +58,11 @@ impl Brief {
             Request::LeaseCheckpoint(checkpoints) => ("", checkpoints.encoded_len()),
             Request::MemberAttributes(attributes) => ("", attributes.encoded_len()),
             Request::ClusterVersion(version) => ("", version.encoded_len()),
+            Request::StateDigest(digest) => ("", digest.encoded_len()),
+            Request::DigestBegin(begin) => ("", begin.encoded_len()),
+            Request::Quarantine(quarantine) => ("", quarantine.encoded_len()),
+            Request::StateHashBegin(begin) => ("", begin.encoded_len()),
+            Request::StateHash(hash) => ("", hash.encoded_len()),
         };
         Self {
             method,
@@ -108,6 +113,11 @@ impl Content {
             Request::Alarm(_) => Self::Other("alarm"),
             Request::MemberAttributes(_) => Self::Other("cluster_member_attr_set"),
             Request::ClusterVersion(_) => Self::Other("cluster_version_set"),
+            Request::StateDigest(_) => Self::Other("state_digest"),
+            Request::DigestBegin(_) => Self::Other("digest_begin"),
+            Request::Quarantine(_) => Self::Other("quarantine"),
+            Request::StateHashBegin(_) => Self::Other("state_hash_begin"),
+            Request::StateHash(_) => Self::Other("state_hash"),
         }
     }
 

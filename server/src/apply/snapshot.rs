@@ -138,9 +138,8 @@ pub(crate) fn reload_small_state(
         // A pair may name a lease that is gone, in data imported from etcd.
         let _ = lessor.attach(key, lease);
     })?;
-    let alarm_keys = read.rows(Table::Alarm).into_iter().map(|(key, _value)| key);
     alarms
-        .recover(alarm_keys)
+        .recover(read.rows(Table::Alarm).into_iter())
         .map_err(|e| row(Table::Alarm)(e.into()))?;
     let version = read.row(Table::Cluster, cluster::VERSION_ROW);
     let members = read
@@ -186,6 +185,8 @@ impl Applier {
             .compaction
             .schedule_again(store.compact_revision());
         let log_id = applied.log_id.unwrap_or_default();
+        let digest = self.parts.backend.read().digest();
+        self.parts.agreement.restart(log_id.index, digest);
         self.parts.applied.publish(log_id.index, log_id.term);
         tracing::info!(snapshot_index = log_id.index, "applied snapshot");
         Ok(())

@@ -146,5 +146,10 @@ fn durations<'a>(metrics: &'a Metrics, request: &Request) -> &'a OutcomeDuration
         Request::Alarm(_) => &durations.alarm,
         Request::MemberAttributes(_) => &durations.member_attributes,
         Request::ClusterVersion(_) => &durations.cluster_version,
+        Request::StateDigest(_)
+        | Request::DigestBegin(_)
+        | Request::StateHashBegin(_)
+        | Request::StateHash(_) => &durations.state_digest,
+        Request::Quarantine(_) => &durations.alarm,
     }
 }

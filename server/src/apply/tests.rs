@@ -6,18 +6,23 @@ use bytes::Bytes;
 use prost::Message;
 use quoin_proto::{
     etcdserverpb::{
-        CompactionRequest, DeleteRangeRequest, LeaseCheckpoint, LeaseGrantRequest,
-        LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
+        AlarmRequest, AlarmType, CompactionRequest, DeleteRangeRequest, LeaseCheckpoint,
+        LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+        alarm_request::AlarmAction, request_op,
     },
-    quoinpb::{Command, LeaseCheckpoints, LeaseExpiry, command::Request},
+    quoinpb::{
+        Command, DigestBegin, LeaseCheckpoints, LeaseExpiry, Quarantine, StateHashBegin,
+        command::Request,
+    },
 };
 use quoin_raft::{Committed, EntryPool, LogId, Payload, StateMachine};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    agreement::{self, Agreement, Finding, Subject, Vote},
     alarm::Alarms,
-    backend::{Backend, Config, Durability, EngineKind, Identity},
+    backend::{Backend, Config, Digest, Durability, EngineKind, Identity},
     cluster::Cluster,
     lease::{self, Lessor},
     mvcc::Store,
@@ -41,6 +46,7 @@ impl Durability for AlwaysDurable {
 struct Bed {
     applier: Applier,
     store: Store,
+    agreement: Agreement,
     lessor: Lessor,
     compaction: CompactionWatch,
     index: u64,
@@ -59,6 +65,7 @@ impl Bed {
         let store = Store::open(backend.clone()).unwrap();
         let lessor = Lessor::new(lease::Config::new(Duration::from_secs(1)));
         let compaction = CompactionWatch::new(store.compact_revision());
+        let agreement = Agreement::new(0, Digest::default());
         let applier = Applier::new(Parts {
             warn_apply_above: Duration::from_secs(1),
             cluster_id: 1,
@@ -69,6 +76,7 @@ impl Bed {
             lessor: lessor.clone(),
             cluster: Cluster::default(),
             alarms: Alarms::default(),
+            agreement: agreement.clone(),
             registry: Registry::new(2, 100, Duration::MAX),
             applied: Applied::new(0, 0),
             compaction: compaction.clone(),
@@ -78,6 +86,7 @@ impl Bed {
         Self {
             applier,
             store,
+            agreement,
             lessor,
             compaction,
             index: 0,
@@ -272,4 +281,118 @@ fn reads_that_walk_over_very_many_keys_are_long() {
     let half = range(key(8 * 1024), 0);
     assert!(!is_long(std::slice::from_ref(&half)));
     assert!(is_long(&[half.clone(), half]));
+}
+
+/// What the member says its digest is.
+fn own(bed: &Bed) -> Option<(u64, Option<u64>, u128)> {
+    let own = bed.agreement.own(2)?;
+    Some((own.index, Some(own.base), own.value))
+}
+
+#[test]
+fn members_that_apply_the_same_have_equal_digests_and_others_have_not() {
+    let grant = Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 60 });
+    let mut beds = [Bed::new(), Bed::new(), Bed::new()];
+    for bed in &mut beds {
+        bed.apply(vec![put("a", 0), grant.clone()], 1);
+        bed.apply(vec![put("b", 0)], 1);
+    }
+    assert_eq!(own(&beds[0]), own(&beds[1]));
+    assert_eq!(own(&beds[0]).map(|own| (own.0, own.1)), Some((2, Some(0))));
+    beds[1].apply(vec![put("c", 0)], 1);
+    beds[2].apply(vec![put("d", 0)], 1);
+    assert_ne!(own(&beds[1]), own(&beds[2]));
+    // All begin anew at the same entry: what was before is not in it.
+    for bed in &mut beds[1..] {
+        bed.apply(vec![put("e", 0), Request::DigestBegin(DigestBegin {})], 1);
+        assert_eq!(own(bed), Some((4, Some(4), 0)));
+        bed.apply(vec![], 1);
+    }
+    assert_eq!(own(&beds[1]), own(&beds[2]));
+}
+
+#[test]
+fn digests_in_the_log_are_compared_and_change_nothing_but_the_place_in_it() {
+    let mut bed = Bed::new();
+    bed.apply(vec![put("a", 0)], 1);
+    let vote = bed.agreement.own(9).unwrap();
+    let other = Vote {
+        value: 5,
+        member_id: 8,
+        ..vote
+    };
+    bed.apply(vec![vote.to_request(Subject::Digest)], 1);
+    assert_eq!(bed.agreement.tally().equal_index, 1);
+    bed.apply(vec![other.to_request(Subject::Digest)], 1);
+    assert_eq!(bed.agreement.tally().differences_count, 1);
+    assert_eq!(bed.store.revision(), 2);
+    assert_eq!(own(&bed).map(|own| own.0), Some(3));
+    // This member's digest is what the first one said: it has nothing to reproach
+    // itself with, and says so.
+    let voters = [2, 8, 9].into();
+    let found = bed.agreement.review(2, &voters, false);
+    let said = Vote {
+        member_id: 2,
+        ..vote
+    };
+    assert_eq!(found, vec![(Subject::Digest, Finding::Say(said))]);
+}
+
+#[test]
+fn a_quarantine_of_another_member_stops_no_writes_and_an_alarm_does() {
+    let mut bed = Bed::new();
+    let quarantine = Quarantine {
+        member_id: 9,
+        index: 3,
+    };
+    bed.apply(vec![Request::Quarantine(quarantine), put("a", 0)], 1);
+    assert_eq!(bed.store.revision(), 2);
+    let corrupt = AlarmRequest {
+        action: AlarmAction::Activate as i32,
+        member_id: 9,
+        alarm: AlarmType::Corrupt as i32,
+    };
+    bed.apply(vec![Request::Alarm(corrupt), put("a", 0)], 1);
+    assert_eq!(bed.store.revision(), 2);
+    bed.apply(vec![Request::Quarantine(quarantine), put("a", 0)], 1);
+    assert_eq!(bed.store.revision(), 2, "the operator's alarm stays");
+    let clear = AlarmRequest {
+        action: AlarmAction::Deactivate as i32,
+        ..corrupt
+    };
+    bed.apply(vec![Request::Alarm(clear), put("a", 0)], 1);
+    assert_eq!(bed.store.revision(), 3);
+}
+
+#[test]
+fn a_hash_is_of_everything_up_to_the_end_of_its_entry() {
+    let mut beds = [Bed::new(), Bed::new()];
+    let begin = || Request::StateHashBegin(StateHashBegin {});
+    let hashes = beds.each_mut().map(|bed| {
+        bed.apply(vec![put("a", 0)], 1);
+        bed.apply(vec![put("b", 0), begin(), put("c", 0)], 1);
+        let (index, view) = bed.agreement.take_pinned().unwrap();
+        assert_eq!((index, view.revision()), (2, 4));
+        // However late it is hashed.
+        bed.apply(vec![put("d", 0)], 1);
+        agreement::value_of(&view.hash_kv(0).unwrap())
+    });
+    assert_eq!(hashes[0], hashes[1]);
+    let other = Vote {
+        member_id: 9,
+        index: 2,
+        base: 0,
+        value: 1,
+    };
+    beds[0].apply(vec![other.to_request(Subject::Hash)], 1);
+    let voters = [2, 8, 9].into();
+    assert_eq!(beds[0].agreement.review(2, &voters, false), vec![]);
+    beds[0].agreement.hashed(2, hashes[0]);
+    let said = Vote {
+        member_id: 2,
+        value: hashes[0],
+        ..other
+    };
+    let found = beds[0].agreement.review(2, &voters, false);
+    assert_eq!(found, vec![(Subject::Hash, Finding::Say(said))]);
 }

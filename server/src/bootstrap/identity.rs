@@ -6,12 +6,7 @@
 //! the flags say: as with etcd, `--initial-cluster` and its companions count on
 //! first boot only.
 
-use std::{
-    fs, io,
-    io::Write,
-    net::TcpListener,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, net::TcpListener, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +15,10 @@ use super::{
     founding,
     join::{self, JoinError, Joined},
 };
-use crate::config::{ClusterState, ServerConfig};
+use crate::{
+    base::atomic_file,
+    config::{ClusterState, ServerConfig},
+};
 
 /// Name of the file below the member directory.
 const FILE_NAME: &str = "identity.json";
@@ -246,7 +244,7 @@ fn read(path: &Path) -> Result<Option<Ids>, IdentityError> {
     }))
 }
 
-/// Writes aside, syncs, renames, syncs the directory.
+/// Writes the file, whole or not at all.
 fn write(path: &Path, ids: Ids) -> Result<(), IdentityError> {
     let stored = Stored {
         format: FORMAT,
@@ -254,15 +252,8 @@ fn write(path: &Path, ids: Ids) -> Result<(), IdentityError> {
         member_id: format!("{:x}", ids.member_id),
         joined: ids.joined,
     };
-    let aside: PathBuf = path.with_extension("tmp");
-    let written = || -> io::Result<()> {
-        let mut file = fs::File::create(&aside)?;
-        file.write_all(&serde_json::to_vec_pretty(&stored)?)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)?;
-        path.parent()
-            .map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
-    };
+    let written =
+        || -> io::Result<()> { atomic_file::write(path, &serde_json::to_vec_pretty(&stored)?) };
     written().map_err(|source| failed(path, source))
 }
 

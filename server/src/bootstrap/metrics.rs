@@ -25,6 +25,19 @@ pub(super) fn connect(metrics: &Arc<Metrics>, context: &Context, registry: &Regi
     raft_sources(metrics, &context.node);
     snapshot_sources(metrics, &context.node);
     stage_sources(metrics, &context.node, registry);
+    digest_gauges(metrics, context);
+}
+
+fn digest_gauges(metrics: &Metrics, context: &Context) {
+    let (agreement, quarantine) = (context.agreement.clone(), context.quarantine.clone());
+    metrics.on_scrape(move |metrics| {
+        let (digest, tally) = (&metrics.digest, agreement.tally());
+        digest.equal_index.set(signed(tally.equal_index));
+        let counted = digest.differences_total.get();
+        let new = tally.differences_count.saturating_sub(counted);
+        digest.differences_total.inc_by(new);
+        digest.quarantined.set(i64::from(quarantine.is_active()));
+    });
 }
 
 fn raft_gauges(metrics: &Metrics, context: &Context, registry: &Registry) {

@@ -6,6 +6,7 @@
 //! client port is served once the member has published itself, which takes a
 //! leader and a quorum.
 
+mod agreement;
 mod discovery;
 mod founding;
 mod identity;

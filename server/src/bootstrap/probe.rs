@@ -29,13 +29,17 @@ impl Probe for ServerProbe {
     }
 
     fn alarms(&self) -> Vec<Alarm> {
-        let active = self.context.alarms.list(AlarmType::None as i32);
         let kind = |alarm: i32| match AlarmType::try_from(alarm) {
             Ok(AlarmType::Nospace) => Alarm::NoSpace,
             Ok(AlarmType::Corrupt) => Alarm::Corrupt,
             Ok(AlarmType::None) | Err(_) => Alarm::Unknown,
         };
-        active.iter().map(|alarm| kind(alarm.alarm)).collect()
+        // What concerns another member alone says nothing of this one.
+        let mut alarms: Vec<_> = self.context.alarms.of_cluster();
+        if self.context.quarantine.is_active() {
+            alarms.push(AlarmType::Corrupt as i32);
+        }
+        alarms.into_iter().map(kind).collect()
     }
 
     fn linearizable_read(&self) -> ProbeFuture<'_> {

@@ -10,6 +10,7 @@ use quoin_raft::{LogStore, Node, Placement, ProposeError, ReadIndexError};
 use tokio::sync::watch;
 
 use super::{
+    agreement,
     identity::Identity,
     leadership,
     probe::ServerProbe,
@@ -21,7 +22,7 @@ use crate::{
     base::{error_chain::error_chain, task_set::TaskSet},
     cluster::Rules,
     config::{FeatureGate, Quota, ServerConfig},
-    duties,
+    duties::{self, InitialCheck},
     listener::{self, Bound, BoundListeners, Options, Serving},
     ops::{self, Endpoints, HttpHandler},
     proposal::{Applied, LeaderView, Limits, Proposer, ReadError, ReadGate, Refusal, Registry},
@@ -47,6 +48,8 @@ pub struct Server {
     client_http: Arc<dyn HttpHandler>,
     metrics_http: Arc<dyn HttpHandler>,
     hub: Hub,
+    /// Comes before serving, where it was asked for.
+    initial_check: Option<InitialCheck>,
     /// A background duty failed in a way that must stop the process.
     failure: watch::Receiver<Option<String>>,
 }
@@ -68,7 +71,7 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
     let listeners = listener::bind_all(&config)?;
     create_directories(&config)?;
     let identity = Identity::open(&config, &listeners.peer).await?;
-    let raft_config = raft_config(&config, &identity);
+    let mut raft_config = raft_config(&config, &identity);
     let log_store = LogStore::open(&raft_config)?;
     let stores = stores::open(
         &config,
@@ -83,6 +86,7 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
     if stores.cluster.is_removed(identity.member_id) {
         return Err(StartError::Removed);
     }
+    raft_config.stands = !stores.quarantine.is_active();
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
     let BoundListeners {
         peer,
@@ -137,6 +141,8 @@ struct Plan {
     compaction: CompactionWatch,
     leader_calls: LeaderCalls,
     quota_bytes: Option<u64>,
+    /// There was a state when this member started.
+    has_run: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -170,9 +176,13 @@ impl Plan {
             leader_calls: LeaderCalls::new(
                 stores.lessor.clone(),
                 stores.cluster.clone(),
+                stores.alarms.clone(),
                 tokio::runtime::Handle::current(),
+                stores.agreement.clone(),
+                stores.quarantine.clone(),
                 Arc::clone(&metrics),
             ),
+            has_run: index > 0,
             quota_bytes: (config.quota != Quota::Disabled).then(|| config.quota.bytes_max()),
             metrics,
         }
@@ -187,6 +197,7 @@ impl Plan {
             lessor: stores.lessor.clone(),
             cluster: stores.cluster.clone(),
             alarms: stores.alarms.clone(),
+            agreement: stores.agreement.clone(),
             hub: self.hub.clone(),
             registry: self.registry.clone(),
             applied: self.applied.clone(),
@@ -208,7 +219,7 @@ impl Plan {
         let (leader_view, leader) = watch::channel(leadership::current(&node));
         tasks.spawn_until_stopped(
             "leadership",
-            leadership::follow(node.watch_leader(), leader_view),
+            leadership::follow(node.watch_leader(), stores.quarantine.clone(), leader_view),
         );
         let context = self.context(config, &stores, &node, leader.clone(), &tasks);
         self.leader_calls.open(
@@ -226,6 +237,7 @@ impl Plan {
             config.election_timeout,
         ));
         let failure = spawn_duties(config, &context, &tasks);
+        let initial_check = agreement::initial_check(config, &context, self.has_run);
         let watch = self.watch_service(config, &context, &tasks);
         let serving = Serving::new(Options::from_config(config));
         let probe = ServerProbe {
@@ -259,6 +271,7 @@ impl Plan {
             client_http: Arc::new(client_http),
             metrics_http: Arc::new(metrics_http),
             hub: self.hub,
+            initial_check,
             failure,
         }
     }
@@ -285,6 +298,7 @@ impl Plan {
             // There is no authentication yet, so everybody may watch.
             authorize: Arc::new(|_headers, _extensions, _key, _range_end| Ok(())),
             leader_loss,
+            quarantine: context.quarantine.clone(),
             progress_interval: config.watch_progress_notify_interval,
         }
     }
@@ -328,6 +342,8 @@ impl Plan {
             lessor: stores.lessor.clone(),
             cluster: stores.cluster.clone(),
             alarms: stores.alarms.clone(),
+            agreement: stores.agreement.clone(),
+            quarantine: stores.quarantine.clone(),
             proposer,
             gate: ReadGate::new(
                 read_index_fn(node.clone(), Arc::clone(&self.metrics)),
@@ -432,6 +448,7 @@ fn spawn_duties(
             Arc::clone(&context.metrics),
         ),
     );
+    tasks.spawn_until_stopped("agreement", agreement::duty(config, context).run());
     tasks.spawn_until_stopped(
         "auto compaction",
         duties::run_auto_compaction(
@@ -464,6 +481,9 @@ impl Server {
     /// # Errors
     /// A client listener cannot be served.
     pub async fn ready(&mut self) -> Result<(), StartError> {
+        if let Some(check) = self.initial_check.take() {
+            check.run().await;
+        }
         let (context, attributes) = (&self.context, self.attributes.clone());
         duties::publish_attributes(&context.proposer, &context.cluster, attributes).await;
         for bound in self.client.drain(..) {

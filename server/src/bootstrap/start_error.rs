@@ -3,7 +3,7 @@
 use std::io;
 
 use super::identity::IdentityError;
-use crate::{apply::SmallStateError, listener, mvcc};
+use crate::{agreement::QuarantineError, apply::SmallStateError, listener, mvcc};
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum StartError {
     /// Leases, alarms or members cannot be rebuilt.
     #[error(transparent)]
     SmallState(#[from] SmallStateError),
+    /// It is not known whether the member may serve.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
     /// The log was removed under a state that it had brought about: the votes
     /// given and the entries acknowledged in it are gone.
     #[error(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    agreement::{Agreement, Quarantine},
     alarm::Alarms,
     backend::{self, Backend, Durability, EngineKind},
     cluster::Cluster,
@@ -21,6 +22,8 @@ pub(super) struct Stores {
     pub(super) lessor: Lessor,
     pub(super) cluster: Cluster,
     pub(super) alarms: Alarms,
+    pub(super) agreement: Agreement,
+    pub(super) quarantine: Quarantine,
 }
 
 /// A checkpoint may cover only entries that the local log holds durably.
@@ -58,12 +61,17 @@ pub(super) fn open(
             .is_enabled(FeatureGate::LeaseCheckpoint),
         ..lease::Config::new(config.election_timeout)
     });
+    let backend::Recovered {
+        applied, digest, ..
+    } = backend.recovered();
     let stores = Stores {
         backend,
         store,
         lessor,
         cluster: Cluster::default(),
         alarms: Alarms::default(),
+        agreement: Agreement::new(applied.map_or(0, |at| at.index), digest),
+        quarantine: Quarantine::open(&config.member_directory())?,
     };
     reload(&stores)?;
     Ok(stores)

@@ -98,6 +98,10 @@ pub fn start_line(config: &ServerConfig, initialized: bool, threads_count: usize
     add("backend-hot-bytes", json!(config.backend.hot_bytes_max));
     add("backend-cache-bytes", json!(config.backend.cache_bytes_max));
     add("wal-kept-bytes", json!(config.wal_kept_bytes_max));
+    add(
+        "state-digest-interval",
+        json!(format_duration(config.state_digest_interval)),
+    );
     Value::Object(fields)
 }
 

@@ -94,10 +94,7 @@ impl FeatureGate {
     /// Whether switching it from its default has the meaning it has in etcd,
     /// or no meaning an operator could miss.
     pub fn is_supported(self) -> bool {
-        !matches!(
-            self,
-            Self::CompactHashCheck | Self::InitialCorruptCheck | Self::SetMemberLocalAddr
-        )
+        !matches!(self, Self::SetMemberLocalAddr)
     }
 
     fn position(self) -> usize {
@@ -231,8 +228,8 @@ mod tests {
 
     #[test]
     fn a_gate_without_its_feature_is_named() {
-        let gates = FeatureGates::parse("InitialCorruptCheck=true").unwrap();
-        assert_eq!(gates.unsupported(), Some(FeatureGate::InitialCorruptCheck));
+        let gates = FeatureGates::parse("SetMemberLocalAddr=true").unwrap();
+        assert_eq!(gates.unsupported(), Some(FeatureGate::SetMemberLocalAddr));
         assert_eq!(FeatureGates::default().unsupported(), None);
     }
 }

@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::feature_gates::FeatureGates;
+use super::feature_gates::{FeatureGate, FeatureGates};
 use super::flags::Values;
 use super::go_values::parse_duration;
 use super::load::Notice;
@@ -46,6 +46,9 @@ pub(super) fn resolve(
     check_urls(values, from_file)?;
     let (heartbeat_interval, election_timeout) = timing(values)?;
     let feature_gates = gates(values)?;
+    let compact_hash_check_interval = feature_gates
+        .is_enabled(FeatureGate::CompactHashCheck)
+        .then(|| values.duration("compact-hash-check-time"));
     let auto_compaction = auto_compaction(values)?;
     let initial_cluster = initial_cluster(values)?;
     let name = values.text("name").to_owned();
@@ -123,6 +126,10 @@ pub(super) fn resolve(
         logs,
         backend: backend(values),
         wal_kept_bytes_max: values.unsigned("wal-kept-bytes"),
+        corrupt_check_interval: Some(values.duration("corrupt-check-time"))
+            .filter(|interval| !interval.is_zero()),
+        compact_hash_check_interval,
+        state_digest_interval: values.duration("state-digest-interval"),
         rpc_threads_count: rpc_threads_count(values.text("rpc-threads"))?,
     })
 }

@@ -131,14 +131,32 @@ fn an_absent_feature_is_refused_by_name_but_its_default_is_not() {
         "--force-new-cluster",
         "--discovery-token=x",
         "--auth-token=jwt,pub-key=a",
-        "--corrupt-check-time=1m",
-        "--feature-gates=InitialCorruptCheck=true",
+        "--feature-gates=SetMemberLocalAddr=true",
         "--listen-peer-urls=https://127.0.0.1:1",
     ] {
         let text = refusal(&[arguments]);
         assert!(text.ends_with("is not supported by quoin yet"), "{text}");
     }
-    assert!(loaded(&["--auto-tls=false", "--cert-file=", "--corrupt-check-time=0"]).is_ok());
+    assert!(loaded(&["--auto-tls=false", "--cert-file="]).is_ok());
+}
+
+#[test]
+fn hashes_are_compared_when_asked_to() {
+    let checks = |arguments: &[&str]| {
+        let config = loaded(arguments).unwrap().config;
+        (
+            config.corrupt_check_interval,
+            config.compact_hash_check_interval,
+        )
+    };
+    assert_eq!(checks(&[]), (None, None));
+    assert_eq!(checks(&["--compact-hash-check-time=5s"]), (None, None));
+    let minute = Some(Duration::from_secs(60));
+    let gate = "--feature-gates=CompactHashCheck=true";
+    assert_eq!(
+        checks(&[gate, "--corrupt-check-time=60s"]),
+        (minute, minute)
+    );
 }
 
 #[test]

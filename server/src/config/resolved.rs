@@ -58,6 +58,13 @@ pub struct ServerConfig {
     pub quota: Quota,
     /// What the leader compacts by itself.
     pub auto_compaction: AutoCompaction,
+    /// How often the leader lets all members compare what they have stored.
+    pub corrupt_check_interval: Option<Duration>,
+    /// The same, if there was a compaction since.
+    pub compact_hash_check_interval: Option<Duration>,
+    /// How often the leader lets all members compare their states; zero: only
+    /// after many entries.
+    pub state_digest_interval: Duration,
     /// Keys handled by one step of a compaction.
     pub compaction_batch_limit: usize,
     /// Pause between two steps of a compaction.

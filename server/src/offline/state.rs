@@ -23,6 +23,7 @@ use super::{
     unlogged::Unlogged,
 };
 use crate::{
+    agreement::Agreement,
     alarm::Alarms,
     apply::{self, Applier, CompactionWatch, Parts},
     backend::{self, Backend, EngineKind},
@@ -214,6 +215,7 @@ fn applier(
         registry: Registry::new(0, 0, Duration::MAX),
         applied: Applied::new(0, 0),
         compaction: CompactionWatch::new(store.compact_revision()),
+        agreement: Agreement::new(0, backend.recovered().digest),
         quota_bytes: None,
         metrics,
         warn_apply_above: Duration::MAX,

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use super::{HeaderSource, LeaseIds, SlowLog, leader_calls::LeaderCall, status};
 use crate::{
+    agreement::{Agreement, Quarantine, Ring},
     alarm::Alarms,
     apply::{Brief, CompactionWatch},
     backend::Backend,
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) lessor: Lessor,
     pub(crate) cluster: Cluster,
     pub(crate) alarms: Alarms,
+    pub(crate) agreement: Agreement,
+    pub(crate) quarantine: Quarantine,
     pub(crate) proposer: Proposer,
     pub(crate) gate: ReadGate,
     pub(crate) node: Node,
@@ -71,9 +74,21 @@ impl Context {
     /// No quorum in time, or leadership moved.
     pub(crate) async fn linearize(&self) -> Result<(), Status> {
         match tokio::time::timeout(self.limits.timeout, self.gate.pass()).await {
-            Ok(result) => result.map_err(status::read),
-            Err(_elapsed) => Err(status::timed_out()),
+            Ok(result) => result.map_err(status::read)?,
+            Err(_elapsed) => return Err(status::timed_out()),
         }
+        self.check_sound()
+    }
+
+    /// Refuses whatever would come from a state that is known to be wrong.
+    ///
+    /// # Errors
+    /// This member is in quarantine.
+    pub(crate) fn check_sound(&self) -> Result<(), Status> {
+        if self.quarantine.is_active() {
+            return Err(status::quarantined(self.quarantine.divergence()));
+        }
+        Ok(())
     }
 
     /// Sends a command through the log and waits for its outcome here.
@@ -167,6 +182,29 @@ impl Context {
             tokio::time::sleep(LEADER_RETRY_PAUSE).await;
             payload = call.repeated().encode();
         }
+    }
+
+    /// The recent digests of the leader.
+    ///
+    /// # Errors
+    /// As [`Self::ask_leader`], or the answer makes no sense.
+    pub(crate) async fn leaders_ring(&self) -> Result<Ring, Status> {
+        let answer = self.ask_leader(&LeaderCall::Digests).await?;
+        Ring::decode(answer).map_err(|reason| status::malformed_answer(reason.to_owned()))
+    }
+
+    /// The leader's hash of everything stored as of an entry; `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`Self::ask_leader`], or the answer makes no sense.
+    pub(crate) async fn leaders_hash(&self, index: u64) -> Result<Option<u128>, Status> {
+        let answer = self.ask_leader(&LeaderCall::Hash(index)).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let hash = <[u8; 16]>::try_from(&answer[..]);
+        let hash = hash.map_err(|_| status::malformed_answer("no hash".to_owned()))?;
+        Ok(Some(u128::from_le_bytes(hash)))
     }
 
     fn leader_call_failed(&self) -> Status {

@@ -1,5 +1,5 @@
 //! What members ask of the leader outside the log: lease renewal, the remaining
-//! time of a lease, and changes of the membership.
+//! time of a lease, changes of the membership, and its recent digests.
 //!
 //! Only the leader runs expiry timers, and only it can change the membership. A
 //! call is one kind byte and what the kind needs; of leases, call and reply are
@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use prost::Message;
 use quoin_proto::{
@@ -31,6 +31,8 @@ use super::{
     reconfigure_call::{ReconfigureCall, encode_answer},
 };
 use crate::{
+    agreement::{Agreement, Quarantine},
+    alarm::Alarms,
     cluster::Cluster,
     lease::{Lessor, RenewError},
     proposal::{Proposer, ReadGate},
@@ -43,6 +45,10 @@ const KEEP_ALIVE: u8 = 1;
 const TIME_TO_LIVE: u8 = 2;
 /// Kind byte of a change of the membership.
 const RECONFIGURE: u8 = 3;
+/// Kind byte of a question for the recent digests.
+const DIGESTS: u8 = 4;
+/// Kind byte of a question for a hash of everything stored.
+const HASH: u8 = 5;
 
 /// Answered with this error, a caller should look for the leader again.
 pub(crate) const NOT_PRIMARY: &str = "not a primary lessor";
@@ -56,6 +62,10 @@ pub(crate) enum LeaderCall {
     TimeToLive(LeaseTimeToLiveRequest),
     /// Change the membership.
     Reconfigure(ReconfigureCall),
+    /// Tell the recent digests of the state.
+    Digests,
+    /// Tell the hash of everything stored as of this entry: 16 bytes, or none.
+    Hash(u64),
 }
 
 impl LeaderCall {
@@ -74,6 +84,11 @@ impl LeaderCall {
             Self::Reconfigure(call) => {
                 buffer.put_u8(RECONFIGURE);
                 call.encode(&mut buffer);
+            }
+            Self::Digests => buffer.put_u8(DIGESTS),
+            Self::Hash(index) => {
+                buffer.put_u8(HASH);
+                buffer.put_u64_le(*index);
             }
         }
         buffer.freeze()
@@ -102,6 +117,11 @@ impl LeaderCall {
             Some(&TIME_TO_LIVE) => LeaseTimeToLiveRequest::decode(payload)
                 .map(Self::TimeToLive)
                 .map_err(malformed),
+            Some(&DIGESTS) if payload.is_empty() => Ok(Self::Digests),
+            Some(&HASH) => match payload.try_get_u64_le() {
+                Ok(index) => Ok(Self::Hash(index)),
+                Err(_short) => Err("malformed call to the leader: no index".to_owned()),
+            },
             Some(&RECONFIGURE) => ReconfigureCall::decode(payload).map(Self::Reconfigure),
             other => Err(format!("call to the leader is of unknown kind {other:?}")),
         }
@@ -113,8 +133,11 @@ impl LeaderCall {
 pub(crate) struct LeaderCalls {
     lessor: Lessor,
     cluster: Cluster,
+    alarms: Alarms,
     leading: Arc<OnceLock<Leading>>,
     reconfigurer: Arc<OnceLock<Reconfigurer>>,
+    agreement: Agreement,
+    quarantine: Quarantine,
     runtime: Handle,
     metrics: Arc<Metrics>,
 }
@@ -154,14 +177,20 @@ impl LeaderCalls {
     pub(crate) fn new(
         lessor: Lessor,
         cluster: Cluster,
+        alarms: Alarms,
         runtime: Handle,
+        agreement: Agreement,
+        quarantine: Quarantine,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             lessor,
             cluster,
+            alarms,
             leading: Arc::default(),
             reconfigurer: Arc::default(),
+            agreement,
+            quarantine,
             runtime,
             metrics,
         }
@@ -191,6 +220,10 @@ impl LeaderCalls {
     async fn answer(&self, payload: Bytes) -> Result<Bytes, String> {
         let call = LeaderCall::decode(payload)?;
         let leading = self.leading.get().ok_or_else(|| NOT_PRIMARY.to_owned())?;
+        if self.quarantine.is_active() {
+            // On its way out: it must not promise anything from its state.
+            return Err(NOT_PRIMARY.to_owned());
+        }
         let turn = match (&call, self.reconfigurer.get()) {
             (LeaderCall::Reconfigure(_), Some(reconfigurer)) => Some(reconfigurer.turn().await?),
             _ => None,
@@ -213,6 +246,12 @@ impl LeaderCalls {
                 response.encode_to_vec().into()
             }
             LeaderCall::TimeToLive(request) => self.time_to_live(&request)?.encode_to_vec().into(),
+            LeaderCall::Digests => self.agreement.ring().encode(),
+            LeaderCall::Hash(index) => {
+                let hash = self.agreement.hash_of(index);
+                let hash = hash.map(|hash| hash.to_le_bytes().to_vec());
+                hash.unwrap_or_default().into()
+            }
             LeaderCall::Reconfigure(call) => {
                 encode_answer(turn.ok_or(NOT_PRIMARY)?.reconfigure(call).await?)
             }
@@ -289,8 +328,13 @@ impl quoin_raft::LeaderHandler for LeaderCalls {
                 .unwrap_or_else(|_| Err("the leader is stopping".to_owned()))
         })
     }
+
     fn published_name(&self, member: u64) -> Option<String> {
         self.cluster.published_name(member)
+    }
+
+    fn is_unfit(&self, member: u64) -> bool {
+        self.alarms.is_corrupt(member)
     }
 }
 
@@ -303,6 +347,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        backend::Digest,
         lease::Config,
         proposal::{
             Applied, LeaderView, Limits, Outcome, Passage, Registry,
@@ -358,7 +403,10 @@ mod tests {
         let calls = LeaderCalls::new(
             lessor,
             Cluster::default(),
+            Alarms::default(),
             Handle::current(),
+            Agreement::new(0, Digest::default()),
+            Quarantine::open(std::path::Path::new("none")).unwrap(),
             Arc::new(Metrics::new(false).unwrap()),
         );
         calls.open(gate, now, proposer);
@@ -410,7 +458,12 @@ mod tests {
     fn calls_read_back_as_written() {
         let keep_alive = LeaderCall::KeepAlive(LeaseKeepAliveRequest { id: -7 });
         let time_to_live = LeaderCall::TimeToLive(LeaseTimeToLiveRequest { id: 9, keys: true });
-        for call in [keep_alive, time_to_live] {
+        for call in [
+            keep_alive,
+            time_to_live,
+            LeaderCall::Digests,
+            LeaderCall::Hash(7),
+        ] {
             assert_eq!(LeaderCall::decode(call.encode()), Ok(call));
         }
         assert!(LeaderCall::decode(Bytes::new()).is_err());

@@ -157,6 +157,7 @@ async fn renew(
     context: &Context,
     request: LeaseKeepAliveRequest,
 ) -> Result<LeaseKeepAliveResponse, Status> {
+    context.check_sound()?;
     let header = Some(context.current_header());
     let reply = context.ask_leader(&LeaderCall::KeepAlive(request)).await?;
     let mut response =

@@ -45,6 +45,9 @@ impl MaintenanceService {
         if raft.leader.is_none() {
             errors.push(status::no_leader().message().to_owned());
         }
+        if let Err(refused) = context.check_sound() {
+            errors.push(refused.message().to_owned());
+        }
         errors.extend(context.alarm_texts());
         StatusResponse {
             header: Some(context.current_header()),
@@ -162,6 +165,7 @@ impl Maintenance for MaintenanceService {
         if !members
             .iter()
             .any(|member| member.id == target && !member.is_learner)
+            || context.alarms.is_corrupt(target)
         {
             return Err(status::bad_leader_transferee());
         }

@@ -20,6 +20,7 @@ mod quota;
 mod range_stream;
 mod reconfigure_call;
 mod reconfigurer;
+mod repair;
 mod reply;
 mod router;
 mod slow;

@@ -69,6 +69,7 @@ pub(crate) fn open(context: Context, request: RangeRequest) -> RangeStream {
 impl Cursor {
     /// The next chunk, and whether it is the last.
     async fn next_chunk(&mut self) -> Result<(raw::RangeResponse, bool), Status> {
+        self.context.check_sound()?;
         let mut query = range_query(&self.request);
         let keys = self
             .wanted

@@ -1,6 +1,6 @@
 //! Finds the service of a gRPC request and checks what holds for every call.
 //!
-//! Paths are matched by hand: there are nine services, and a request must not
+//! Paths are matched by hand: there are ten services, and a request must not
 //! pay for a general router. The frequent unary calls go straight to their
 //! method, the others through the generated services. The checks run in etcd's
 //! order: whether a learner serves the call, client API version, then whether a
@@ -20,6 +20,7 @@ use quoin_proto::server::{
         maintenance_server::MaintenanceServer,
     },
     health::health_server::HealthServer,
+    quoinrepairpb::repair_server::RepairServer,
 };
 use tonic::{Code, Status, Streaming, body::Body, codec::Codec};
 use tonic_prost::ProstCodec;
@@ -29,8 +30,8 @@ use crate::telemetry::metrics::Metrics;
 
 use super::{
     Context, cluster::ClusterService, health::HealthService, kv::KvService, lease::LeaseService,
-    maintenance::MaintenanceService, reply::ReplyBody, status, streaming, unary,
-    watch::WatchService,
+    maintenance::MaintenanceService, repair::RepairService, reply::ReplyBody, status, streaming,
+    unary, watch::WatchService,
 };
 
 /// Room on top of `--max-request-bytes` that a message may take on the wire.
@@ -50,6 +51,18 @@ const LEARNER_SERVES: [&str; 5] = [
     "/etcdserverpb.Maintenance/Status",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
+];
+
+/// Calls that a member in quarantine serves: they tell of it, or end it. Of
+/// MemberList only what is not linearizable.
+const QUARANTINE_SERVES: [&str; 7] = [
+    "/etcdserverpb.Cluster/MemberList",
+    "/etcdserverpb.Maintenance/HashKV",
+    "/etcdserverpb.Maintenance/Status",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.health.v1.Health/Watch",
+    "/quoinrepairpb.Repair/Repair",
 ];
 
 /// The reply of a generated service.
@@ -73,6 +86,7 @@ struct Services {
     cluster: ClusterServer<ClusterService>,
     maintenance: MaintenanceServer<MaintenanceService>,
     health: HealthServer<HealthService>,
+    repair: RepairServer<RepairService>,
     context: Context,
     /// Largest message taken from a client, bytes.
     message_bytes_max: usize,
@@ -95,7 +109,11 @@ impl Router {
                 .max_encoding_message_size(usize::MAX),
             cluster: ClusterServer::new(ClusterService::new(context.clone())),
             maintenance: MaintenanceServer::new(MaintenanceService::new(context.clone())),
-            health: HealthServer::new(HealthService::new(context.closing.clone())),
+            health: HealthServer::new(HealthService::new(
+                context.closing.clone(),
+                context.quarantine.clone(),
+            )),
+            repair: RepairServer::new(RepairService::new(context.clone())),
             kv_calls,
             lease_calls,
             context,
@@ -245,6 +263,7 @@ impl Services {
             Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
             Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
             Some("grpc.health.v1.Health") => self.health.clone().call(request),
+            Some("quoinrepairpb.Repair") => self.repair.clone().call(request),
             Some(watch @ "etcdserverpb.Watch") => {
                 let method = service.map_or("", |(_service, method)| method);
                 return Err(Status::unimplemented(format!(
@@ -266,6 +285,9 @@ impl Services {
     fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Status> {
         if self.context.node.is_learner() && !LEARNER_SERVES.contains(&path) {
             return Err(status::not_supported_for_learner());
+        }
+        if !QUARANTINE_SERVES.contains(&path) {
+            self.context.check_sound()?;
         }
         let version = headers.get("client-api-version");
         if version.is_some_and(|text| std::str::from_utf8(text.as_bytes()).is_err()) {

@@ -6,9 +6,11 @@
 //! Nothing below `service/` names `tonic::Status`; typed errors are turned
 //! into one here.
 
+use quoin_raft::ReplaceError;
 use tonic::{Code, Status};
 
 use crate::{
+    agreement::Divergence,
     cluster::ReconfigurationError,
     mvcc,
     proposal::{ApplyError, Outcome, ProposalError, ReadError},
@@ -158,6 +160,49 @@ pub(crate) fn message_encoding(flag: u8, encoding: Option<&http::HeaderValue>) -
 pub(crate) fn content_type(found: &[u8]) -> Status {
     let found = found.escape_ascii();
     Status::invalid_argument(format!("invalid gRPC request content-type \"{found}\""))
+}
+
+/// This member's state is wrong, and it knows that.
+pub(crate) fn quarantined(divergence: Option<Divergence>) -> Status {
+    let since = divergence.map_or(0, |divergence| divergence.differed_index);
+    Status::data_loss(format!(
+        "quoin: the state of this member differs from that of the other members since log index \
+         {since}: ask another member, and run 'quoinctl member repair' for this one"
+    ))
+}
+
+/// A repair was asked of a member that is not the one meant.
+pub(crate) fn other_member(id: u64) -> Status {
+    Status::failed_precondition(format!(
+        "quoin: this is member {id:x}, not the one to repair"
+    ))
+}
+
+/// A repair was asked of a member in good order.
+pub(crate) fn nothing_to_repair() -> Status {
+    Status::failed_precondition(
+        "quoin: the state of this member is not known to differ: nothing to repair",
+    )
+}
+
+/// The state of the leader was not taken over; the old one is still there.
+pub(crate) fn not_replaced(error: &ReplaceError) -> Status {
+    Status::unavailable(format!("quoin: not repaired: {error}; try again"))
+}
+
+/// The state that came from the leader is not its state.
+pub(crate) fn repaired_state_differs(index: u64) -> Status {
+    Status::data_loss(format!(
+        "quoin: the repaired state differs again since log index {index}: replace this member"
+    ))
+}
+
+/// The state came, and nothing was there to compare it with.
+pub(crate) fn repaired_state_not_compared(index: u64) -> Status {
+    Status::unavailable(format!(
+        "quoin: the new state, of log index {index}, could not be compared with the leader's yet: \
+         try again"
+    ))
 }
 
 /// A method of the API that this server does not offer yet.

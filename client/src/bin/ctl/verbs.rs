@@ -264,6 +264,11 @@ fn cluster_commands() -> Vec<Command> {
                 "linearizable (l) or serializable (s)",
             )),
             leaf("promote", "Make a learner a voter", "member id"),
+            leaf(
+                "repair",
+                "Give a member whose state differs the leader's (quoin only)",
+                "member id",
+            ),
         ]),
         group("endpoint", "State of single members")
             .arg(cluster())

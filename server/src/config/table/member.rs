@@ -123,6 +123,13 @@ pub(super) const STORAGE: &[Flag] = &[
         "quoin: log bytes kept at most behind a snapshot for slow followers.",
     ),
     honoured(
+        "state-digest-interval",
+        Duration,
+        "5s",
+        "quoin: how often the leader lets all members compare their states, if anything was applied; \
+         0: only every 1024 entries.",
+    ),
+    honoured(
         "rpc-threads",
         Text,
         "auto",

@@ -110,13 +110,13 @@ pub(super) const FEATURES: &[Flag] = &[
         "",
         "Name=bool,... switches of features.",
     ),
-    absent(
+    honoured(
         "corrupt-check-time",
         Duration,
         "0s",
-        "Period of comparing data between members.",
+        "Period of comparing what members have stored.",
     ),
-    ineffective(
+    honoured(
         "compact-hash-check-time",
         Duration,
         "1m",

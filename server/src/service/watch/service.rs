@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap};
 use quoin_proto::etcdserverpb::{ResponseHeader, WatchRequest};
 use tonic::Status;
 
+use crate::agreement::Quarantine;
 use crate::service::router::requires_leader;
 use crate::watch::Hub;
 
@@ -31,6 +32,7 @@ pub(crate) struct WatchService {
     pub(crate) header: MakeHeader,
     pub(crate) authorize: Authorize,
     pub(crate) leader_loss: LeaderLoss,
+    pub(crate) quarantine: Quarantine,
     /// `--watch-progress-notify-interval`.
     pub(crate) progress_interval: Duration,
 }
@@ -55,6 +57,7 @@ impl WatchService {
         let ends = Ends {
             closed: self.hub.closed(),
             leader_lost: insists.then(|| self.leader_loss.next_loss()),
+            quarantine: self.quarantine.clone(),
         };
         let jitter = rand::random_range(0.0..JITTER_MAX);
         let interval = self.progress_interval.mul_f64(1.0 + jitter);

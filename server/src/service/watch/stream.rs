@@ -25,6 +25,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Code, Status};
 
+use crate::agreement::Quarantine;
 use crate::service::status;
 use crate::watch::WatchStream;
 
@@ -41,6 +42,8 @@ pub(super) struct Ends {
     pub(super) closed: CancellationToken,
     /// The leader was lost; None for a client that does not mind.
     pub(super) leader_lost: Option<CancellationToken>,
+    /// The state of this member turned out to be wrong.
+    pub(super) quarantine: Quarantine,
 }
 
 /// The responses of one call, driven by its requests `R`.
@@ -52,6 +55,7 @@ pub(crate) struct ResponseStream<R> {
     requests: Option<R>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
     leader_lost: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    quarantined: Pin<Box<dyn Future<Output = Status> + Send>>,
     /// Runs while a watcher wants signs of life.
     ticks: Option<Interval>,
     tick_interval: Duration,
@@ -66,6 +70,11 @@ pub(crate) struct ResponseStream<R> {
 struct InputSignal {
     is_raised: AtomicBool,
     task: AtomicWaker,
+}
+
+async fn quarantined(quarantine: Quarantine) -> Status {
+    quarantine.active().await;
+    status::quarantined(quarantine.divergence())
 }
 
 /// Requests read in one poll, before responses get their turn.
@@ -96,6 +105,7 @@ where
             leader_lost: ends
                 .leader_lost
                 .map(|lost| Box::pin(lost.cancelled_owned())),
+            quarantined: Box::pin(quarantined(ends.quarantine)),
             ticks: None,
             tick_interval,
             signal: Arc::new(signal),
@@ -115,6 +125,9 @@ where
             && lost.as_mut().poll(&mut context).is_ready()
         {
             return Poll::Ready(status::no_leader());
+        }
+        if let Poll::Ready(status) = self.quarantined.as_mut().poll(&mut context) {
+            return Poll::Ready(status);
         }
         if let Poll::Ready(status) = self.poll_requests(&mut context) {
             return Poll::Ready(status);

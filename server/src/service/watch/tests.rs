@@ -14,6 +14,7 @@ use quoin_proto::etcdserverpb::{
 use quoin_proto::raw::WatchResponse;
 use tonic::{Code, Status};
 
+use crate::agreement::Quarantine;
 use crate::service::status;
 use crate::watch::testing::MemoryHistory;
 use crate::watch::{Config, Hub};
@@ -108,6 +109,7 @@ impl Call {
         let ends = Ends {
             closed: hub.closed(),
             leader_lost,
+            quarantine: Quarantine::open(std::path::Path::new("none")).unwrap(),
         };
         let stream = hub.stream();
         let responses =

@@ -7,6 +7,7 @@
 //! of etcd 3.7, because dashboards and alerts are written against them. Go's
 //! runtime metrics do not exist here and are not imitated.
 
+mod digest;
 mod disk;
 mod grpc;
 mod mvcc;
@@ -20,6 +21,7 @@ mod source;
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
+pub use self::digest::DigestMetrics;
 pub use self::disk::DiskMetrics;
 pub use self::grpc::{GRPC_CODES_COUNT, GrpcMetrics, MethodMetrics};
 pub use self::mvcc::{LeaseMetrics, MvccMetrics};
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub lease: LeaseMetrics,
     /// gRPC calls by method.
     pub grpc: GrpcMetrics,
+    /// Agreement of the members.
+    pub digest: DigestMetrics,
 }
 
 impl Metrics {
@@ -69,6 +73,7 @@ impl Metrics {
             mvcc: MvccMetrics::register(&registrar)?,
             lease: LeaseMetrics::register(&registrar)?,
             grpc: GrpcMetrics::register(&registrar, extensive)?,
+            digest: DigestMetrics::register(&registrar)?,
             hooks: Mutex::default(),
             sources: Mutex::default(),
             registry,

@@ -58,6 +58,7 @@ pub struct ApplyDurations {
     pub alarm: OutcomeDurations,
     pub member_attributes: OutcomeDurations,
     pub cluster_version: OutcomeDurations,
+    pub state_digest: OutcomeDurations,
 }
 
 impl ApplyDurations {
@@ -74,6 +75,7 @@ impl ApplyDurations {
             alarm: of(&["v3", "Alarm"]),
             member_attributes: of(&["v3", "ClusterMemberAttrSet"]),
             cluster_version: of(&["v3", "ClusterVersionSet"]),
+            state_digest: of(&["v3", "StateDigest"]),
         }
     }
 }

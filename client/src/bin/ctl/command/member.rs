@@ -4,10 +4,11 @@ use quoin_client::proto::etcdserverpb::{
     MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
     MemberPromoteRequest, MemberRemoveRequest, MemberUpdateRequest,
 };
+use quoin_client::proto::quoinrepairpb::RepairRequest;
 
 use super::{get, member_id};
 use crate::connect::{self, Patience};
-use crate::failure::Failure;
+use crate::failure::{Failure, STATUS_ERROR};
 use crate::flags::Flags;
 use crate::output::{Format, Reply, quote};
 
@@ -15,6 +16,7 @@ pub(super) async fn run(verb: &str, flags: Flags<'_>) -> Result<(), Failure> {
     match verb {
         "add" => add(flags).await,
         "list" => list(flags).await,
+        "repair" => repair(flags).await,
         _ => change(verb, flags).await,
     }
 }
@@ -85,6 +87,39 @@ fn print_start_settings(
         quote(peer_urls.as_bytes()),
     );
     crate::output::write(text.as_bytes())
+}
+
+/// Asks that very member: only it can replace its own state.
+async fn repair(flags: Flags<'_>) -> Result<(), Failure> {
+    let texts = flags.texts();
+    let [text] = &texts[..] else {
+        return Err(Failure::arguments("member ID is not provided"));
+    };
+    let member_id = member_id(text)?;
+    let printer = connect::printer(flags)?;
+    // As long as its state takes to travel.
+    let client = connect::client(flags, Patience::Endless)?;
+    // A member that is to be repaired answers this one too.
+    let linearizable = false;
+    let list = client
+        .member_list(MemberListRequest { linearizable })
+        .await?;
+    let member = list.members.iter().find(|member| member.id == member_id);
+    let member = member
+        .ok_or_else(|| Failure::new(STATUS_ERROR, format!("member {member_id:x} is not found")))?;
+    if member.client_urls.is_empty() {
+        let text = format!("member {member_id:x} has published no client URLs");
+        return Err(Failure::new(STATUS_ERROR, text));
+    }
+    let client = client.with_endpoints(member.client_urls.iter().cloned())?;
+    let reply = client.repair(RepairRequest { member_id }).await?;
+    let text = format!(
+        "Member {member_id:x} repaired: its state had differed since log index {}, and is equal to \
+         the leader's at {}",
+        reply.differed_index, reply.verified_index
+    );
+    let header = reply.header;
+    printer.print(&Reply::Done { text, header })
 }
 
 /// remove, update, promote: their replies are the same but for their names.

@@ -1,0 +1,58 @@
+//! Hashes of everything stored, taken by all members at the same entry.
+//!
+//! The digest says what was applied; this says what is stored now, bits that
+//! changed on the disk included. A view is pinned when the entry is applied, so
+//! revision and compact revision are the same everywhere, however long the hashing
+//! takes. One view waits at a time: a newer one takes its place.
+
+use std::collections::BTreeMap;
+
+use crate::mvcc::{HashKv, ReadTransaction};
+
+/// Hashes kept for members that ask or object late.
+const KNOWN_MAX: usize = 4;
+
+/// Views to be hashed, and hashes.
+#[derive(Debug, Default)]
+pub(super) struct Hashes {
+    pinned: Option<(u64, ReadTransaction)>,
+    known: BTreeMap<u64, u128>,
+}
+
+impl Hashes {
+    /// The entry at `index` asks for a hash of this view.
+    pub(super) fn pin(&mut self, index: u64, view: ReadTransaction) {
+        self.pinned = Some((index, view));
+    }
+
+    /// Takes the view that waits.
+    pub(super) fn take(&mut self) -> Option<(u64, ReadTransaction)> {
+        self.pinned.take()
+    }
+
+    /// The view of `index` was hashed.
+    pub(super) fn note(&mut self, index: u64, value: u128) {
+        self.known.insert(index, value);
+        while self.known.len() > KNOWN_MAX {
+            self.known.pop_first();
+        }
+    }
+
+    /// The hash of the view of `index`.
+    pub(super) fn get(&self, index: u64) -> Option<u128> {
+        self.known.get(&index).copied()
+    }
+
+    /// Another state took the place of the one that was hashed.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// All of a hash in one number, to be compared.
+pub(crate) fn value_of(hash: &HashKv) -> u128 {
+    let (revision, compacted) = (hash.hash_revision as u64, hash.compact_revision as u64);
+    // Of the compact revision as much as there is room for: -1 is none.
+    let compacted = u128::from(compacted as u32);
+    u128::from(revision) << 64 | compacted << 32 | u128::from(hash.hash)
+}
