@@ -8,7 +8,9 @@
 mod command;
 mod connect;
 mod failure;
+mod file_verbs;
 mod flags;
+mod log;
 mod output;
 mod verbs;
 

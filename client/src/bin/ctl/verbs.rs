@@ -287,11 +287,7 @@ fn cluster_commands() -> Vec<Command> {
         ]),
         leaf("defrag", "Give free space back to the file system", "").arg(cluster()),
         leaf("move-leader", "Hand the leadership over", "member id"),
-        group("snapshot", "Copies of a member's store").subcommand(leaf(
-            "save",
-            "Save a copy to a file",
-            "file",
-        )),
+        crate::file_verbs::snapshot(),
         group("downgrade", "Going back to an earlier release").subcommands([
             leaf("validate", "Check that it is possible", "version"),
             leaf("enable", "Start", "version"),
@@ -404,6 +400,8 @@ fn recover() -> Command {
 fn other_commands() -> Vec<Command> {
     vec![
         recover(),
+        crate::file_verbs::import(),
+        crate::file_verbs::export(),
         leaf("lock", "Hold a lock", "name [command]").arg(value(
             "ttl",
             "10",
@@ -423,7 +421,7 @@ fn other_commands() -> Vec<Command> {
 }
 
 /// A verb with verbs below it.
-fn group(name: &'static str, about: &'static str) -> Command {
+pub(crate) fn group(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .subcommand_required(true)
@@ -433,7 +431,7 @@ fn group(name: &'static str, about: &'static str) -> Command {
 }
 
 /// A verb that does something with its arguments.
-fn leaf(name: &'static str, about: &'static str, arguments: &'static str) -> Command {
+pub(crate) fn leaf(name: &'static str, about: &'static str, arguments: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .args_override_self(true)
@@ -445,7 +443,7 @@ fn leaf(name: &'static str, about: &'static str, arguments: &'static str) -> Com
         )
 }
 
-fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+pub(crate) fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .action(ArgAction::Set)
@@ -455,7 +453,7 @@ fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
         .help(help)
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(crate) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .action(ArgAction::Set)

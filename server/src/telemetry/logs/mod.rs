@@ -20,7 +20,7 @@ mod value;
 pub(crate) use budget::LineBudget;
 pub use layer::{LogLayer, init, init_default};
 pub use panic::exit_on_panic;
-pub(crate) use timestamp::utc;
+pub use timestamp::utc;
 pub use value::{Json, json};
 
 use crate::config::{Notice, NoticeLevel};

@@ -18,7 +18,7 @@ pub(super) fn write_utc(time: SystemTime, text: &mut String) {
 }
 
 /// The time as lines show it.
-pub(crate) fn utc(time: SystemTime) -> String {
+pub fn utc(time: SystemTime) -> String {
     let mut text = String::new();
     write_utc(time, &mut text);
     text

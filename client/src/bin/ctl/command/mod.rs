@@ -7,6 +7,7 @@ mod defrag;
 mod del;
 mod downgrade;
 mod endpoint;
+mod etcd_file;
 mod get;
 mod lease;
 mod lock;
@@ -43,6 +44,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "move-leader" => move_leader::run(flags).await,
         "lock" => lock::run(flags).await,
         "recover" => recover::run(flags).await,
+        "import" => etcd_file::import(flags).await,
+        "export" => snapshot::export(flags).await,
         "version" => version::run(),
         "options" => crate::verbs::print_options(),
         "elect" | "make-mirror" | "completion" => Err(Failure::unavailable(verb)),
@@ -61,7 +64,7 @@ async fn run_below(group: &str, matches: &ArgMatches) -> Result<(), Failure> {
         "member" => member::run(verb, flags).await,
         "endpoint" => endpoint::run(verb, flags).await,
         "alarm" => alarm::run(verb, flags).await,
-        "snapshot" => snapshot::run(flags).await,
+        "snapshot" => snapshot::run(verb, flags).await,
         "downgrade" => downgrade::run(verb, flags).await,
         "auth" => auth::run(verb, flags).await,
         "user" => user::run(verb, flags).await,

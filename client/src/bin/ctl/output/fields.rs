@@ -74,6 +74,13 @@ pub(super) fn render(hex: bool, reply: &Reply) -> Option<Vec<u8>> {
                 .push_str(&format!("\"Roles\" :{}\n", roles.collect::<String>()));
         }
         Reply::Done { header, .. } => out.header(*header),
+        Reply::FileStatus(status) => {
+            out.field("Hash", status.hash);
+            out.field("Revision", status.revision);
+            out.field("Keys", status.keys_count);
+            out.field("Size", status.image_bytes);
+            out.field("Version", &status.version);
+        }
         Reply::MemberAdd(_)
         | Reply::MemberChange { .. }
         | Reply::MoveLeader { .. }

@@ -83,6 +83,13 @@ pub(super) fn render(hex: bool, reply: &Reply) -> Vec<u8> {
             .some("authRevision", reply.auth_revision)
             .done(),
         Reply::Done { header, .. } => headed(*header).done(),
+        Reply::FileStatus(status) => json!({
+            "hash": status.hash,
+            "revision": status.revision,
+            "totalKey": status.keys_count,
+            "totalSize": status.image_bytes,
+            "version": status.version,
+        }),
     };
     let mut line = escape_html(&value.to_string());
     line.push('\n');

@@ -26,7 +26,7 @@ use crate::failure::{Failure, STATUS_ERROR, STATUS_FEATURE};
 
 pub(crate) use quote::{quote, unquote_prefix};
 pub(crate) use reply::{Health, Reply, WatchReply};
-pub(crate) use unit::duration;
+pub(crate) use unit::{duration, size};
 
 /// Value of `--write-out`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

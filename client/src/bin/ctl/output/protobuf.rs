@@ -31,9 +31,10 @@ pub(super) fn render(reply: &Reply) -> Option<Vec<u8>> {
         Reply::AuthStatus(reply) => reply.encode_to_vec(),
         // All such replies are a header in field 1.
         Reply::Done { header, .. } => pb::AuthEnableResponse { header: *header }.encode_to_vec(),
-        Reply::EndpointHealth(_) | Reply::EndpointStatus(_) | Reply::EndpointHashKv(_) => {
-            return None;
-        }
+        Reply::EndpointHealth(_)
+        | Reply::EndpointStatus(_)
+        | Reply::EndpointHashKv(_)
+        | Reply::FileStatus(_) => return None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use quoin_client::proto::etcdserverpb as pb;
 use quoin_client::proto::mvccpb::Event;
+use quoin_server::offline::FileStatus;
 
 /// A reply of the cluster, with what the command knows beyond it.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ pub(crate) enum Reply {
     UserGet(String, pb::AuthUserGetResponse),
     UserList(pb::AuthUserListResponse),
     AuthStatus(pb::AuthStatusResponse),
+    FileStatus(FileStatus),
     /// A reply that says nothing but that it was done.
     Done {
         text: String,
@@ -67,6 +69,17 @@ pub(crate) struct Health {
     pub(crate) took: String,
     /// Empty if healthy.
     pub(crate) error: String,
+}
+
+/// Row of a file's status.
+pub(super) fn file_row(status: &FileStatus) -> Vec<String> {
+    vec![
+        format!("{:x}", status.hash),
+        status.revision.to_string(),
+        status.keys_count.to_string(),
+        super::unit::size(status.image_bytes),
+        status.version.clone(),
+    ]
 }
 
 /// Rows of a member list.

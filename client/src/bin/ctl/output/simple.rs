@@ -7,7 +7,7 @@ use quoin_client::proto::etcdserverpb::response_op::Response;
 use quoin_client::proto::mvccpb::KeyValue;
 
 use super::Printer;
-use super::reply::{Reply, alarm_name, hash_rows, member_rows, status_rows};
+use super::reply::{Reply, alarm_name, file_row, hash_rows, member_rows, status_rows};
 
 pub(super) fn render(printer: Printer, reply: &Reply) -> Vec<u8> {
     let mut out = Out {
@@ -62,6 +62,7 @@ pub(super) fn render(printer: Printer, reply: &Reply) -> Vec<u8> {
         }
         Reply::EndpointStatus(list) => out.rows(status_rows(list)),
         Reply::EndpointHashKv(list) => out.rows(hash_rows(list)),
+        Reply::FileStatus(status) => out.rows(vec![file_row(status)]),
         Reply::Alarm(reply) => {
             for alarm in &reply.alarms {
                 let name = alarm_name(alarm.alarm);

@@ -1,6 +1,6 @@
 //! Table output: for replies that are lists of rows.
 
-use super::reply::{Reply, hash_rows, member_rows, status_rows};
+use super::reply::{Reply, file_row, hash_rows, member_rows, status_rows};
 
 /// `None` for replies that are not rows.
 pub(super) fn render(reply: &Reply) -> Option<Vec<u8>> {
@@ -8,6 +8,7 @@ pub(super) fn render(reply: &Reply) -> Option<Vec<u8>> {
         Reply::MemberList(reply) => (MEMBER_HEADER, member_rows(reply)),
         Reply::EndpointStatus(list) => (STATUS_HEADER, status_rows(list)),
         Reply::EndpointHashKv(list) => (HASH_HEADER, hash_rows(list)),
+        Reply::FileStatus(status) => (FILE_HEADER, vec![file_row(status)]),
         Reply::EndpointHealth(list) => {
             let row = |health: &super::Health| {
                 let healthy = health.healthy.to_string();
@@ -70,6 +71,7 @@ const MEMBER_HEADER: &[&str] = &[
 ];
 const HEALTH_HEADER: &[&str] = &["ENDPOINT", "HEALTH", "TOOK", "ERROR"];
 const HASH_HEADER: &[&str] = &["ENDPOINT", "HASH", "HASH REVISION"];
+const FILE_HEADER: &[&str] = &["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "VERSION"];
 const STATUS_HEADER: &[&str] = &[
     "ENDPOINT",
     "ID",
