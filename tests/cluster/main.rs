@@ -10,6 +10,7 @@ mod crash;
 mod diagnostics;
 mod digest;
 mod discovery;
+mod etcd_file;
 mod leaks;
 mod membership;
 mod metrics;

@@ -215,6 +215,23 @@ impl Cluster {
         Ok(position)
     }
 
+    /// The flags that a tool needs to make the data of a member that has not run,
+    /// each `--name=value`: they describe it as a first member of this cluster.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn founding_flags(&self, position: usize) -> Result<Vec<String>> {
+        let member = self.member(position)?;
+        let all = self.members.iter();
+        let all = all.map(|member| format!("{}={}", member.name, member.peer_url()));
+        Ok(vec![
+            format!("--name={}", member.name),
+            format!("--data-dir={}", member.data.display()),
+            format!("--initial-advertise-peer-urls={}", member.peer_url()),
+            format!("--initial-cluster={}", all.collect::<Vec<_>>().join(",")),
+        ])
+    }
+
     /// Starts every member that does not run.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Runs clients of other languages, and etcdctl, against a cluster of three.
+//! Runs clients of other languages, and etcdctl, against a cluster of three, and
+//! carries a store from etcd to Quoin and back.
 //!
 //! Prints a table and exits non-zero where something failed. Needs the tools
 //! of the languages and their registries; see docs/TESTING.md.
@@ -14,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use quoin_tests::{
     Error, Result,
     cluster::{Cluster, Options},
-    interop::{care, ctl, languages::Language},
+    interop::{care, ctl, etcd_files, languages::Language},
 };
 
 /// Runs clients of other languages against a cluster of three.
@@ -29,7 +30,10 @@ struct Arguments {
     /// The reference client's binary.
     #[arg(long, default_value = "etcdctl")]
     etcdctl: PathBuf,
-    /// Only these: python, node, rust, go, etcdctl, care.
+    /// The reference server's tool for files.
+    #[arg(long, default_value = "etcdutl")]
+    etcdutl: PathBuf,
+    /// Only these: python, node, rust, go, etcdctl, care, etcd-files.
     only: Vec<String>,
 }
 
@@ -122,6 +126,9 @@ async fn main() -> Result<ExitCode> {
             rows.push(session.row(&arguments.etcdctl, &reference, &target).await?);
         }
     }
+    if wanted("etcd-files") {
+        rows.push(etcd_files(&arguments).await);
+    }
     let languages = Language::ALL
         .into_iter()
         .filter(|language| wanted(language.name()));
@@ -133,6 +140,18 @@ async fn main() -> Result<ExitCode> {
         }
     }
     Ok(report(&rows))
+}
+
+async fn etcd_files(arguments: &Arguments) -> Row {
+    let started = Instant::now();
+    let (etcd, etcdctl) = (&arguments.etcd, &arguments.etcdctl);
+    let mut tell = |line: &str| println!("{line}");
+    let run = etcd_files::run(etcd, etcdctl, &arguments.etcdutl, &mut tell).await;
+    Row {
+        name: "etcd-files",
+        seconds: started.elapsed().as_secs_f32(),
+        problem: run.err().map(|error| error.to_string()),
+    }
 }
 
 async fn run(language: Language, cluster: &Cluster) -> Row {
