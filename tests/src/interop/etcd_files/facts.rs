@@ -8,9 +8,9 @@ use std::{
 use prost::Message;
 use quoin_proto::{
     etcdserverpb::{
-        AuthenticateRequest, HashKvRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest,
-        RangeRequest, RangeResponse, auth_client::AuthClient, kv_client::KvClient,
-        lease_client::LeaseClient, maintenance_client::MaintenanceClient,
+        AuthenticateRequest, HashKvRequest, HashKvResponse, LeaseLeasesRequest,
+        LeaseTimeToLiveRequest, RangeRequest, RangeResponse, auth_client::AuthClient,
+        kv_client::KvClient, lease_client::LeaseClient, maintenance_client::MaintenanceClient,
     },
     mvccpb::KeyValue,
 };
@@ -77,14 +77,19 @@ impl Access {
 
     /// The newest and the compact revision.
     async fn revisions(&self) -> Result<(i64, i64)> {
-        let mut client = MaintenanceClient::new(self.channel.clone());
-        let request = self.request(HashKvRequest { revision: 0 });
-        let reply = client
-            .hash_kv(request)
-            .await
-            .map_err(refused("hash"))?
-            .into_inner();
+        let reply = self.hash_kv(0).await?;
         Ok((reply.hash_revision, reply.compact_revision))
+    }
+
+    async fn hash(&self, revision: i64) -> Result<u32> {
+        Ok(self.hash_kv(revision).await?.hash)
+    }
+
+    async fn hash_kv(&self, revision: i64) -> Result<HashKvResponse> {
+        let mut client = MaintenanceClient::new(self.channel.clone());
+        let request = self.request(HashKvRequest { revision });
+        let reply = client.hash_kv(request).await;
+        Ok(reply.map_err(refused("hash"))?.into_inner())
     }
 }
 
@@ -122,7 +127,7 @@ pub(super) struct Facts {
     pub(super) revision: i64,
     compact_revision: i64,
     /// By revision: HashKV, keys, a hash over all pairs with all their fields.
-    states: BTreeMap<i64, (u32, usize, u64)>,
+    states: BTreeMap<i64, (Option<u32>, usize, u64)>,
     newest: Vec<KeyValue>,
     /// By id: granted seconds, keys.
     leases: BTreeMap<i64, (i64, Vec<Vec<u8>>)>,
@@ -139,12 +144,13 @@ impl Facts {
             newest
                 .iter()
                 .for_each(|pair| hasher.write(&pair.encode_to_vec()));
-            let mut client = MaintenanceClient::new(access.channel.clone());
-            let request = access.request(HashKvRequest {
-                revision: *revision,
-            });
-            let hash = client.hash_kv(request).await.map_err(refused("hash"))?;
-            let state = (hash.into_inner().hash, newest.len(), hasher.finish());
+            // There etcd answers what it noted before it compacted, and no longer has
+            // after a restart.
+            let hash = match *revision == compact_revision {
+                true => None,
+                false => Some(access.hash(*revision).await?),
+            };
+            let state = (hash, newest.len(), hasher.finish());
             states.insert(*revision, state);
         }
         let leases = leases(access).await?;

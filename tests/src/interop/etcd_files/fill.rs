@@ -122,7 +122,7 @@ async fn one_change(access: &Access, change: usize) -> Result<()> {
             let first = bulk(change);
             let request = delete(first.clone(), format!("{first}~"));
             let put = put(format!("txn/{}", change % 100), vec![2; 30], 0);
-            let other = self::put(format!("txn/{change}"), vec![3; 10], 0);
+            let other = self::put(format!("txn/once/{change}"), vec![3; 10], 0);
             let operations = vec![
                 Operation::RequestPut(put),
                 Operation::RequestDeleteRange(request),

@@ -26,7 +26,7 @@ use crate::{
 /// Members of the Quoin that imports.
 const MEMBERS: usize = 3;
 /// Revisions at which everything is compared.
-const REVISIONS_COMPARED: i64 = 25;
+const REVISIONS_COMPARED: i64 = 12;
 
 /// Runs all of it. Prints each step through `tell`.
 ///
