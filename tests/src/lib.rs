@@ -4,7 +4,7 @@
 //! child, [`cluster`] starts several members that know each other, [`wait`]
 //! turns conditions into deadlines, [`history`] records what clients were
 //! promised, [`checker`] judges what they saw, [`conformance`] replays recorded
-//! calls. The library reports through [`Error`] and never panics; the suites do
+//! calls, [`simulation`] runs members without processes or real time. The library reports through [`Error`] and never panics; the suites do
 //! that.
 
 pub mod binaries;
@@ -23,6 +23,7 @@ pub mod members;
 pub mod noise;
 pub mod ports;
 pub mod process;
+pub mod simulation;
 pub mod upgrade;
 pub mod wait;
 pub mod wires;

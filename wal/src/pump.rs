@@ -103,3 +103,97 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use bytes::Bytes;
+
+    use crate::storage::{FaultyStorage, Loss};
+    use crate::{Config, Entry, Log, LogIdentity};
+
+    use super::*;
+
+    fn config() -> Config {
+        let identity = LogIdentity {
+            cluster_id: 1,
+            member_id: 2,
+        };
+        let mut config = Config::new("/wal".into(), identity);
+        config.segment_bytes = 8 << 10;
+        config.first_segment_bytes = 8 << 10;
+        config
+    }
+
+    fn append(log: &Log, index: u64, durable: &Arc<AtomicU64>) {
+        let entry = Entry {
+            index,
+            term: 1,
+            kind: 0,
+            payload: Bytes::from(vec![7; 500]),
+        };
+        let durable = Arc::clone(durable);
+        let done = move |result: Result<(), _>| {
+            result.unwrap();
+            durable.fetch_max(index, Ordering::Relaxed);
+        };
+        log.append(&[entry], Box::new(done));
+    }
+
+    #[test]
+    fn nothing_is_durable_before_the_pump_has_worked_and_all_is_after() {
+        let (storage, wakes) = (FaultyStorage::new(1), Arc::new(AtomicU64::new(0)));
+        let woken = Arc::clone(&wakes);
+        let wake = move || drop(woken.fetch_add(1, Ordering::Relaxed));
+        let (log, _, pump) = Log::open_pumped(Arc::new(storage.clone()), config(), wake).unwrap();
+        let durable = Arc::new(AtomicU64::new(0));
+        let mut index = 0;
+        // Enough for several segments.
+        for _ in 0..50 {
+            index += 1;
+            append(&log, index, &durable);
+            assert!(pump.begin());
+            append(&log, index + 1, &durable);
+            assert!(durable.load(Ordering::Relaxed) < index);
+            assert!(pump.finish());
+            assert_eq!(durable.load(Ordering::Relaxed), index);
+            index += 1;
+            assert!(pump.begin() && pump.finish() && !pump.begin());
+            assert_eq!(durable.load(Ordering::Relaxed), index);
+        }
+        assert_eq!(wakes.load(Ordering::Relaxed), 50);
+        append(&log, index + 1, &durable);
+        let left = storage.after_crash(Loss::Drop);
+        drop((pump, log));
+        let (log, recovery) = Log::open(Arc::new(left), config()).unwrap();
+        assert_eq!(recovery.last.map(|last| last.index), Some(index));
+        log.close().unwrap();
+    }
+
+    #[test]
+    fn closing_writes_what_waits_and_a_failure_tells_who_waits() {
+        let storage = FaultyStorage::new(1);
+        let open = |storage: &FaultyStorage| {
+            Log::open_pumped(Arc::new(storage.clone()), config(), || {}).unwrap()
+        };
+        let (log, _, pump) = open(&storage);
+        let durable = Arc::new(AtomicU64::new(0));
+        append(&log, 1, &durable);
+        log.close().unwrap();
+        assert_eq!(durable.load(Ordering::Relaxed), 1);
+        drop((log, pump));
+        let (log, recovery, pump) = open(&storage);
+        assert_eq!(recovery.last.map(|last| last.index), Some(1));
+        let failed = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&failed);
+        let done = move |result: Result<(), _>| {
+            told.store(u64::from(result.is_err()), Ordering::Relaxed);
+        };
+        log.save_vote(Bytes::from_static(b"vote"), Box::new(done));
+        storage.die();
+        assert!(pump.begin() && !pump.finish() && !pump.begin());
+        assert_eq!(failed.load(Ordering::Relaxed), 1);
+        assert!(log.failure().is_some() && log.close().is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! Simulated clusters by seed: many, one again, one with a planted fault.
+//!
+//! `simulation seeds --seeds 1000` runs seeds and fails at the first violation;
+//! `simulation replay SEED` runs one twice, compares, and prints its events;
+//! `simulation plants` shows that planted faults are seen.
+
+mod system;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quoin_tests::simulation::{Outcome, Plant, Settings, process, run, run_apart};
+
+#[derive(Debug, Parser)]
+#[command(name = "simulation", about = "Simulated clusters, by seed")]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run many seeds
+    Seeds {
+        /// How many
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// The first
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// Go on after a violation
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run a seed twice, compare, and print its events
+    Replay {
+        /// The seed
+        seed: u64,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run every planted fault until it is seen
+    Plants {
+        /// Seeds after which it counts as unseen
+        #[arg(long, default_value_t = 50)]
+        seeds: u64,
+    },
+    /// Run a seed in this process and print what it was as JSON
+    #[command(hide = true)]
+    One {
+        seed: u64,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Options {
+    /// A fault of the simulation itself
+    #[arg(long)]
+    plant: Option<Plant>,
+    /// Three members, no faults
+    #[arg(long)]
+    calm: bool,
+    /// Simulated seconds with faults, at most
+    #[arg(long, default_value_t = Settings::default().trouble_seconds)]
+    trouble_seconds: u64,
+    /// Keep every event
+    #[arg(long, hide = true)]
+    told: bool,
+}
+
+impl From<Options> for Settings {
+    fn from(options: Options) -> Self {
+        Self {
+            plant: options.plant,
+            is_calm: options.calm,
+            trouble_seconds: options.trouble_seconds,
+            is_told: options.told,
+        }
+    }
+}
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Fallible<ExitCode> {
+    let binary = std::env::current_exe()?;
+    match Command::parse().verb {
+        Verb::One { seed, options } => {
+            one(seed, &options.into())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Seeds {
+            seeds,
+            from,
+            all,
+            options,
+        } => many(
+            &binary,
+            from..from.saturating_add(seeds),
+            all,
+            &options.into(),
+        ),
+        Verb::Replay { seed, options } => replay(&binary, seed, &options.into()),
+        Verb::Plants { seeds } => plants(&binary, seeds),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+fn one(seed: u64, settings: &Settings) -> Fallible<()> {
+    system::watch_over();
+    process::begin(seed);
+    let outcome = run(seed, settings)?;
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+fn many(
+    binary: &PathBuf,
+    seeds: std::ops::Range<u64>,
+    goes_on: bool,
+    settings: &Settings,
+) -> Fallible<ExitCode> {
+    let (mut simulated, mut cpu, mut count, mut violations) = (0, 0, 0_u64, 0_u64);
+    let (mut writes, mut reads) = (0, 0);
+    for seed in seeds {
+        let outcome = run_apart(binary, seed, settings)?;
+        count += 1;
+        simulated += outcome.simulated_ms;
+        cpu += outcome.cpu_ms;
+        writes += outcome.writes;
+        reads += outcome.reads;
+        if let Some(violation) = &outcome.violation {
+            violations += 1;
+            println!("seed {seed}: {violation}\n  again: simulation replay {seed}");
+            if !goes_on {
+                break;
+            }
+        }
+        if count % 100 == 0 {
+            println!("{count} seeds, {violations} violations");
+        }
+    }
+    let hours = |milliseconds: u64| milliseconds as f64 / 3_600_000.0;
+    println!(
+        "{count} seeds, {violations} violations; {writes} writes, {reads} reads; {:.2} simulated \
+         hours in {:.3} hours of CPU: {:.0} simulated hours per CPU hour",
+        hours(simulated),
+        hours(cpu),
+        simulated as f64 / (cpu.max(1)) as f64
+    );
+    Ok(ExitCode::from(u8::from(violations > 0)))
+}
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+fn replay(binary: &Path, seed: u64, settings: &Settings) -> Fallible<ExitCode> {
+    let told = Settings {
+        is_told: true,
+        ..settings.clone()
+    };
+    let first = run_apart(binary, seed, &told)?;
+    let again = run_apart(binary, seed, settings)?;
+    for line in &first.lines {
+        println!("{line}");
+    }
+    summary(&first);
+    if first.hash != again.hash {
+        println!("NOT THE SAME: {} and {}", first.hash, again.hash);
+        return Ok(ExitCode::from(2));
+    }
+    Ok(ExitCode::from(u8::from(first.violation.is_some())))
+}
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+fn summary(outcome: &Outcome) {
+    println!(
+        "seed {}: {} events, hash {}, {:.1} simulated s, {} ms CPU, {} writes, {} reads",
+        outcome.seed,
+        outcome.events,
+        outcome.hash,
+        outcome.simulated_ms as f64 / 1000.0,
+        outcome.cpu_ms,
+        outcome.writes,
+        outcome.reads
+    );
+    println!("{:?}", outcome.by_kind);
+    match &outcome.violation {
+        Some(violation) => println!("VIOLATION {violation}"),
+        None => println!("no violation"),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+fn plants(binary: &Path, seeds: u64) -> Fallible<ExitCode> {
+    let mut unseen = 0;
+    for plant in Plant::ALL {
+        let settings = Settings {
+            plant: Some(plant),
+            ..Settings::default()
+        };
+        let mut caught = None;
+        for seed in 1..=seeds {
+            let outcome = run_apart(binary, seed, &settings)?;
+            if let Some(violation) = outcome.violation {
+                caught = Some((seed, violation));
+                break;
+            }
+        }
+        match caught {
+            Some((seed, violation)) => println!("{plant:?}: seen by seed {seed}: {violation}"),
+            None => {
+                unseen += 1;
+                println!("{plant:?}: NOT SEEN in {seeds} seeds");
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(unseen > 0)))
+}
