@@ -3,9 +3,10 @@
 //! Everything runs on real processes over real sockets: [`process`] owns one
 //! child, [`cluster`] starts several members that know each other, [`wait`]
 //! turns conditions into deadlines, [`history`] records what clients were
-//! promised, [`checker`] judges what they saw, [`conformance`] replays recorded
-//! calls, [`simulation`] runs members without processes or real time. The library reports through [`Error`] and never panics; the suites do
-//! that.
+//! promised, [`checker`] judges what they saw, [`faults`] breaks clusters while they
+//! look, [`conformance`] replays recorded calls. [`simulation`] alone runs members
+//! without processes or real time. The library reports through [`Error`] and never
+//! panics; the suites do that.
 
 pub mod binaries;
 pub mod checker;
@@ -23,6 +24,7 @@ pub mod members;
 pub mod noise;
 pub mod ports;
 pub mod process;
+mod readiness;
 pub mod simulation;
 pub mod upgrade;
 pub mod wait;

@@ -2,9 +2,10 @@
 //! the writer thread does the rest.
 //!
 //! Threads: callers, the writer (`writer`), the preparer of segments
-//! (`segment::Preallocator`); of a pumped log (`pump`) callers only. Lock order: the log's state, then the buffer pool
-//! or the watch of `Durable`; never two logs. Completions run on the writer
-//! thread with no lock held, or on the caller's once the log has failed.
+//! (`segment::Preallocator`); of a pumped log (`pump`) callers only. Lock order: the
+//! log's state, then the buffer pool or the watch of `Durable`; never two logs.
+//! Completions run on the writer thread with no lock held, or on the caller's once
+//! the log has failed.
 
 use std::ops::Range;
 use std::path::PathBuf;

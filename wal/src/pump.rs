@@ -145,7 +145,9 @@ mod tests {
     fn nothing_is_durable_before_the_pump_has_worked_and_all_is_after() {
         let (storage, wakes) = (FaultyStorage::new(1), Arc::new(AtomicU64::new(0)));
         let woken = Arc::clone(&wakes);
-        let wake = move || drop(woken.fetch_add(1, Ordering::Relaxed));
+        let wake = move || {
+            woken.fetch_add(1, Ordering::Relaxed);
+        };
         let (log, _, pump) = Log::open_pumped(Arc::new(storage.clone()), config(), wake).unwrap();
         let durable = Arc::new(AtomicU64::new(0));
         let mut index = 0;

@@ -286,8 +286,8 @@ const SEVERAL_SOURCES: &str = "multiple discovery or bootstrap flags are set. Ch
                                \"initial-cluster\", \"discovery-endpoints\" or \
                                \"discovery-srv\"";
 
-/// The bootstrap members; none where they are listed elsewhere. Not given, a named member is alone with its own URLs;
-/// the name `default` keeps the default peer URL.
+/// The bootstrap members; none where they are listed elsewhere. Not given, a named
+/// member is alone with its own URLs; the name `default` keeps the default peer URL.
 fn initial_cluster(values: &Values) -> Result<Vec<InitialMember>, Refusal> {
     let name = values.text("name");
     let advertised = values.text("initial-advertise-peer-urls");
