@@ -71,6 +71,9 @@ pub struct Config {
     /// First membership, used only when the log is new. Empty means "join":
     /// wait until the leader of an existing cluster makes contact.
     pub members: Vec<Member>,
+    /// Ids that no peer may come with, beside those that the state knows to be
+    /// removed. See [`crate::LogStore::force_alone`].
+    pub refused_members: Vec<u64>,
     /// Time between two heartbeats of the leader.
     pub heartbeat_interval: Duration,
     /// Upper bound of the election timeout; the lower one is half of it.
@@ -109,6 +112,7 @@ impl Config {
             member_id,
             cluster_id,
             members,
+            refused_members: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(1000),
             snapshot_count: 10_000,

@@ -361,6 +361,8 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         enable_pre_vote: Some(true),
         enable_elect: config.stands,
         enable_leader_restore: Some(false),
+        // A leader must not end because of what a follower forgot; see `acknowledged`.
+        allow_log_reversion: Some(true),
         quorum_loss_probe_interval: Some(election.saturating_mul(2)),
         // The last one is what a member that comes up may have to wait.
         backoff: "20ms 50ms 100ms 150ms".into(),

@@ -8,6 +8,7 @@
 //!
 //! Absences: no key, no protobuf, no gRPC. Payloads are bytes.
 
+mod acknowledged;
 mod applier;
 mod blocking;
 mod config;

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub peer_failures: Counter,
     /// Heartbeats that got no answer in time.
     pub heartbeat_failures: Counter,
+    /// Times that a follower lacked what it had acknowledged.
+    pub log_reversions: Counter,
     /// Proposals handed to this member.
     pub proposals: Counter,
     /// Proposals that failed.

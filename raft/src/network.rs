@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream};
@@ -23,6 +24,7 @@ use openraft::raft::{
 use openraft::type_config::TypeConfigExt;
 use tokio::sync::mpsc;
 
+use crate::acknowledged::Acknowledged;
 use crate::applier::SnapshotData;
 use crate::rpc::{self, AppendRequest, AppendResult};
 use crate::snapshot::Transfers;
@@ -36,17 +38,23 @@ type Rpc<T> = Result<T, RPCError<TypeConfig>>;
 pub(crate) struct Network {
     peers: Peers,
     transfers: Arc<Transfers>,
+    acknowledged: Arc<Acknowledged>,
 }
 
 impl Network {
     pub(crate) fn new(peers: Peers, transfers: Arc<Transfers>) -> Self {
-        Self { peers, transfers }
+        Self {
+            peers,
+            transfers,
+            acknowledged: Arc::default(),
+        }
     }
 
     fn client(&self, target: u64, node: &PeerNode, is_heartbeat: bool) -> Client {
         Client {
             peers: self.peers.clone(),
             transfers: Arc::clone(&self.transfers),
+            acknowledged: Arc::clone(&self.acknowledged),
             target,
             urls: node.peer_urls.clone(),
             is_heartbeat,
@@ -70,6 +78,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Client {
     peers: Peers,
     transfers: Arc<Transfers>,
+    acknowledged: Arc<Acknowledged>,
     target: u64,
     urls: Arc<[String]>,
     is_heartbeat: bool,
@@ -114,8 +123,13 @@ impl Client {
                 "no answer within {limit:?}"
             )))),
         };
-        if result.is_err() {
-            self.peers.shared().metrics.heartbeat_failures.add(1);
+        let metrics = &self.peers.shared().metrics;
+        match &result {
+            Ok(answer) => {
+                let term = request.vote.leader_id.term;
+                self.acknowledged.note(self.target, term, answer, metrics);
+            }
+            Err(_) => metrics.heartbeat_failures.add(1),
         }
         result
     }
@@ -159,6 +173,14 @@ impl RaftNetworkV2<TypeConfig> for Client {
             return async move { Ok(results.boxed()) }.boxed();
         }
         let link = self.link(Class::Bulk);
+        let (acknowledged, target) = (Arc::clone(&self.acknowledged), self.target);
+        let metrics = Arc::clone(&self.peers.shared().metrics);
+        // All requests of one stream are of one leader.
+        let term = Arc::new(AtomicU64::new(0));
+        let asking = Arc::clone(&term);
+        let input = input.inspect(move |request| {
+            asking.store(request.vote.leader_id.term, Ordering::Relaxed);
+        });
         async move {
             let (stream, answers) = link.stream(WINDOW_REQUESTS_MAX + 2);
             let pipeline = Pipeline {
@@ -168,7 +190,13 @@ impl RaftNetworkV2<TypeConfig> for Client {
                 unanswered: VecDeque::new(),
                 unanswered_bytes: 0,
             };
-            Ok(stream::unfold(Some(pipeline), Pipeline::next).boxed())
+            let results = stream::unfold(Some(pipeline), Pipeline::next);
+            let noted = results.inspect(move |result| {
+                if let Ok(answer) = result {
+                    acknowledged.note(target, term.load(Ordering::Relaxed), answer, &metrics);
+                }
+            });
+            Ok(noted.boxed())
         }
         .boxed()
     }

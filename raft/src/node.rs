@@ -135,7 +135,8 @@ impl Node {
     ) -> Result<Self, Error> {
         let metrics = Arc::clone(log_store.metrics());
         let removed = state_machine.removed_members();
-        let shared = Shared::new(config.member_id, metrics, removed, config.stands);
+        let refused = config.refused_members.iter().copied().collect();
+        let shared = Shared::new(config.member_id, metrics, removed, config.stands, refused);
         let shared = Arc::new(shared);
         let (proposals, proposals_queue) = mpsc::channel(PROPOSALS_QUEUE_MAX);
         let (reads, reads_queue) = mpsc::channel(READS_QUEUE_MAX);

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     stands: AtomicBool,
     /// Members that were in an applied membership and no longer are.
     removed: Mutex<HashSet<u64>>,
+    /// Members that are refused although no applied membership lacks them yet.
+    refused: HashSet<u64>,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         removed: Vec<u64>,
         stands: bool,
+        refused: HashSet<u64>,
     ) -> Self {
         Self {
             member_id,
@@ -60,6 +63,7 @@ impl Shared {
             left: watch::channel(removed.contains(&member_id)).0,
             stands: AtomicBool::new(stands),
             removed: Mutex::new(removed.into_iter().collect()),
+            refused,
         }
     }
 
@@ -108,7 +112,7 @@ impl Shared {
     }
 
     pub(crate) fn is_removed(&self, member: u64) -> bool {
-        self.removed.lock().contains(&member)
+        self.refused.contains(&member) || self.removed.lock().contains(&member)
     }
 
     /// What a new member asks for, with the names that members have published.

@@ -10,7 +10,7 @@ use quoin_tests::{
     wait,
 };
 
-use crate::support::put;
+use crate::support::{get, put};
 
 /// A value that can be found in the files.
 const MARK: &str = "a-value-that-stands-out-in-any-file-0123456789";
@@ -80,4 +80,63 @@ async fn a_log_removed_from_beside_its_state_is_refused_by_name() {
     let folder = cluster.member(0).unwrap().data.join("member/wal");
     fs::remove_dir_all(&folder).unwrap();
     assert_refused(&mut cluster, &folder).await;
+}
+
+/// Damages a file in every way that is worth a try, and expects each to be refused
+/// by name; whole again, the member serves what it had.
+async fn assert_every_damage_is_refused(path: &str, offsets: &[usize], cuts: &[usize]) {
+    let mut cluster = stopped_member().await;
+    let path = cluster.member(0).unwrap().data.join(path);
+    let whole = fs::read(&path).unwrap();
+    let flipped = offsets.iter().map(|offset| {
+        let mut bytes = whole.clone();
+        bytes[*offset] ^= 0x10;
+        bytes
+    });
+    let cut = cuts.iter().map(|length| whole[..*length].to_vec());
+    for damaged in flipped.chain(cut) {
+        fs::write(&path, damaged).unwrap();
+        assert_refused(&mut cluster, &path).await;
+        cluster.kill(0).unwrap();
+    }
+    fs::write(&path, whole).unwrap();
+    cluster.start_all().unwrap();
+    cluster.wait_ready().await.unwrap();
+    assert_eq!(get(&cluster, 0, "mark").await.as_deref(), Some(MARK));
+}
+
+#[tokio::test]
+async fn a_damaged_identity_is_refused_by_name() {
+    assert_every_damage_is_refused("member/identity.json", &[0, 6], &[0, 20]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_name_of_the_state_is_refused_by_name() {
+    assert_every_damage_is_refused("member/backend/CURRENT", &[3, 40], &[0, 30]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_head_of_the_log_is_refused_by_name() {
+    let segment = "member/wal/0000000000000001.wal";
+    assert_every_damage_is_refused(segment, &[0, 17, 41, 4100, 4130], &[0, 100]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_end_of_the_log_counts_as_an_unfinished_write() {
+    let mut cluster = stopped_member().await;
+    let path = cluster
+        .member(0)
+        .unwrap()
+        .data
+        .join("member/wal/0000000000000001.wal");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end] ^= 0x10;
+    fs::write(&path, bytes).unwrap();
+    cluster.start_all().unwrap();
+    cluster.wait_ready().await.unwrap();
+    let output = cluster.process(0).unwrap().output();
+    let told = |line: &str| line.contains("unfinished write") && line.contains("01.wal");
+    assert!(output.lines().any(told), "{output}");
+    assert_eq!(get(&cluster, 0, "mark").await.as_deref(), Some(MARK));
 }

@@ -1,5 +1,6 @@
 //! openraft's own suite over this log store, and what it does not test.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,6 +41,7 @@ impl StoreBuilder<TypeConfig, LogStore, Applier<Register>, TempDir> for Builder 
             Arc::clone(store.metrics()),
             Vec::new(),
             true,
+            HashSet::new(),
         ));
         let pins = Arc::new(Pins::new(store.clone()));
         let pace = CheckpointPace {

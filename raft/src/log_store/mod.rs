@@ -15,6 +15,7 @@ pub(crate) mod entry_cache;
 pub(crate) mod entry_codec;
 pub(crate) mod entry_pool;
 mod examination;
+mod forced;
 mod reader;
 mod storage;
 mod weights;

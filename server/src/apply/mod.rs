@@ -26,7 +26,7 @@ pub(crate) use query::range_query;
     reason = "a source of the public `bootstrap::StartError`"
 )]
 pub use snapshot::SmallStateError;
-pub(crate) use snapshot::reload_small_state;
+pub(crate) use snapshot::{applied, reload_small_state};
 pub(crate) use tally::Tally;
 pub(crate) use txn::read_only_txn;
 

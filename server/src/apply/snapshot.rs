@@ -28,7 +28,7 @@ fn raft_applied(position: &Recovered) -> quoin_raft::Applied {
 }
 
 /// What is applied now.
-pub(super) fn applied(backend: &Backend) -> quoin_raft::Applied {
+pub(crate) fn applied(backend: &Backend) -> quoin_raft::Applied {
     let read = backend.read();
     quoin_raft::Applied {
         log_id: read.applied().map(|at| LogId {

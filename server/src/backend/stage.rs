@@ -109,6 +109,8 @@ impl Staging {
     pub fn found(&mut self, applied: Applied, membership: Bytes) {
         self.position.applied = Some(applied);
         self.position.membership = Some(membership);
+        // All founders have this one; what the sender digested is not theirs.
+        self.position.digest = Digest::begun(applied.index);
         for table in [Table::Members, Table::MembersRemoved, Table::Cluster] {
             self.rows.retain(|(of, _)| *of != table);
             *self.tables.table_mut(table) = RowTable::default();

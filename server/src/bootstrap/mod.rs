@@ -8,11 +8,13 @@
 
 mod agreement;
 mod discovery;
+mod forced;
 mod founding;
 mod identity;
 mod join;
 mod leadership;
 mod metrics;
+mod mixed_up;
 mod probe;
 mod server;
 mod start_error;

@@ -10,9 +10,9 @@ use quoin_raft::{LogStore, Node, Placement, ProposeError, ReadIndexError};
 use tokio::sync::watch;
 
 use super::{
-    agreement,
+    agreement, forced,
     identity::Identity,
-    leadership,
+    leadership, mixed_up,
     probe::ServerProbe,
     start_error::StartError,
     stores::{self, Stores},
@@ -87,6 +87,10 @@ pub async fn start(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Result<S
         return Err(StartError::Removed);
     }
     raft_config.stands = !stores.quarantine.is_active();
+    mixed_up::check(&config, &identity, &stores)?;
+    if config.force_new_cluster && !log_store.is_new() {
+        raft_config.refused_members = forced::leave_alone(&identity, &log_store, &stores)?;
+    }
     let plan = Plan::new(&config, &identity, &stores, Arc::clone(&metrics));
     let BoundListeners {
         peer,

@@ -48,6 +48,28 @@ pub enum StartError {
         /// The directory of the log.
         path: String,
     },
+    /// The flags are those of another member than the data.
+    #[error(
+        "{path} is the data of member {owner}, but --name and --initial-advertise-peer-urls are \
+         those of member {started}; give each member its own data directory"
+    )]
+    OthersData {
+        /// The data directory.
+        path: String,
+        /// Whose it is.
+        owner: String,
+        /// Whom the flags describe.
+        started: String,
+    },
+    /// `--force-new-cluster` cannot be done on this data.
+    #[error(
+        "--force-new-cluster: {reason}; `quoinctl recover --plan` says what the data directory \
+         holds"
+    )]
+    NotForced {
+        /// Why.
+        reason: String,
+    },
     /// The cluster has removed this member, as its own data says.
     #[error("the member has been permanently removed from the cluster")]
     Removed,

@@ -43,7 +43,7 @@ pub fn start_line(config: &ServerConfig, initialized: bool, threads_count: usize
     };
     add("wal-dir-dedicated", dedicated);
     add("member-dir", path(&config.member_directory()));
-    add("force-new-cluster", json!(false));
+    add("force-new-cluster", json!(config.force_new_cluster));
     add(
         "heartbeat-interval",
         json!(format_duration(config.heartbeat_interval)),

@@ -122,6 +122,7 @@ pub(super) fn resolve(
         metrics_extensive: values.text("metrics") == "extensive",
         enable_pprof: values.bool("enable-pprof") || logs.level == LogLevel::Debug,
         fsync: !values.bool("unsafe-no-fsync"),
+        force_new_cluster: values.bool("force-new-cluster"),
         feature_gates,
         logs,
         backend: backend(values),

@@ -128,7 +128,6 @@ fn an_absent_feature_is_refused_by_name_but_its_default_is_not() {
     for arguments in [
         "--cert-file=a.pem",
         "--auto-tls",
-        "--force-new-cluster",
         "--discovery-token=x",
         "--auth-token=jwt,pub-key=a",
         "--feature-gates=SetMemberLocalAddr=true",

@@ -105,6 +105,8 @@ pub struct ServerConfig {
     pub enable_pprof: bool,
     /// Whether log and checkpoints are really synced; false loses data.
     pub fsync: bool,
+    /// Whether this member is to be the only one of its cluster from now on.
+    pub force_new_cluster: bool,
     /// Feature gates and whether each was set.
     pub feature_gates: FeatureGates,
     /// Where and how log lines go out.

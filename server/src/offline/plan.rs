@@ -12,7 +12,7 @@ use super::{
     survivor::{Position, Report, Survivor},
     verdict::{Electorate, Evidence, Verdict},
 };
-use crate::{backend, base::error_chain::error_chain};
+use crate::{agreement::Quarantine, backend, base::error_chain::error_chain};
 
 /// A surviving directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,7 @@ impl Plan {
                 chosen = Some((position, state));
             }
         }
+        compare_states(&mut survivors);
         let memberships = newest
             .map(|(_, memberships)| memberships)
             .unwrap_or_default();
@@ -242,6 +243,10 @@ fn read_state(survivor: &mut Survivor, work: &Path, told: Told<'_>) -> Option<St
             .push("neither identity nor log say whose state it is".to_owned());
         return None;
     }
+    if let Some(text) = quarantine(&report.directory.join("member")) {
+        report.damage.push(text);
+        return None;
+    }
     let owner = backend::Identity {
         cluster_id: report.cluster_id,
         member_id: report.member_id,
@@ -273,7 +278,48 @@ fn read_state(survivor: &mut Survivor, work: &Path, told: Told<'_>) -> Option<St
     report.replayed_count = state.replayed_count;
     report.revision = state.store.revision();
     report.keys_count = state.store.keys_count();
+    let digest = state.backend.read().digest();
+    let known = digest
+        .base
+        .map(|base| format!("{:032x}@{base}", digest.value));
+    report.digest = known.unwrap_or_default();
     Some(state)
+}
+
+/// Why a state is known to be wrong, if it is.
+fn quarantine(member_directory: &Path) -> Option<String> {
+    match Quarantine::open(member_directory) {
+        Ok(quarantine) => quarantine.divergence().map(|divergence| {
+            format!(
+                "in quarantine: its state differed from that of the others from entry {} on; its \
+                 log counts, its state is not used",
+                divergence.differed_index
+            )
+        }),
+        Err(error) => Some(error_chain(&error)),
+    }
+}
+
+/// States at one place of one log have to be the same.
+fn compare_states(survivors: &mut [Survivor]) {
+    let states = survivors.iter().map(|survivor| &survivor.report);
+    let states = states.filter(|report| !report.digest.is_empty());
+    let states: Vec<Report> = states.cloned().collect();
+    for report in survivors.iter_mut().map(|survivor| &mut survivor.report) {
+        let base = |report: &Report| report.digest.split('@').nth(1).map(str::to_owned);
+        let differs = |other: &&Report| {
+            other.last == report.last
+                && base(other) == base(report)
+                && other.digest != report.digest
+        };
+        if let Some(other) = states.iter().find(differs) {
+            report.damage.push(format!(
+                "its state at entry {} differs from that of {}: one of them went wrong",
+                report.last.index,
+                other.directory.display()
+            ));
+        }
+    }
 }
 
 /// The memberships that the log of an unusable state shows.

@@ -59,6 +59,9 @@ pub struct Report {
     pub replayed_count: u64,
     /// Revision with all of them applied; 0 if the state cannot be had.
     pub revision: i64,
+    /// Digest of that state and the entry behind which it began, in hexadecimal
+    /// and decimal: `<digest>@<index>`; empty if it is not known.
+    pub digest: String,
     /// Keys at that revision.
     pub keys_count: usize,
     /// An unfinished last write, as a crash leaves it; it was not acknowledged.
@@ -124,6 +127,7 @@ impl Survivor {
             applied_index: 0,
             replayed_count: 0,
             revision: 0,
+            digest: String::new(),
             keys_count: 0,
             torn_tail: log.as_ref().and_then(LogExamination::torn_tail),
             is_log_sound: log.as_ref().is_some_and(whole),

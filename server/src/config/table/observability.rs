@@ -131,11 +131,11 @@ pub(super) const FEATURES: &[Flag] = &[
 ];
 
 pub(super) const UNSAFE: &[Flag] = &[
-    absent(
+    honoured(
         "force-new-cluster",
         Bool,
         "false",
-        "Make a one-member cluster of old data.",
+        "Make a one-member cluster of old data, at every start with it.",
     ),
     honoured(
         "unsafe-no-fsync",

@@ -76,7 +76,7 @@ pub(super) fn render_json(plan: &Plan) -> String {
 /// A row: its title, and what a directory has there.
 type Line = (&'static str, fn(&Report) -> String);
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 15] = [
     ("member id", |report| format!("{:x}", report.member_id)),
     ("cluster id", |report| format!("{:x}", report.cluster_id)),
     ("name", |report| report.name.clone()),
@@ -105,6 +105,7 @@ const LINES: [Line; 14] = [
     ("keys", |report| {
         or_none(report, report.keys_count.to_string())
     }),
+    ("digest", |report| or_none(report, report.digest.clone())),
     ("log", |report| match report.is_log_sound {
         true => "whole".to_owned(),
         false => "damaged".to_owned(),
