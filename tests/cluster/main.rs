@@ -4,6 +4,7 @@
 //! settings are in docs/TESTING.md.
 #![expect(clippy::unwrap_used, reason = "a failing test is its error path")]
 
+mod bad_input;
 mod catch_up;
 mod corruption;
 mod crash;
