@@ -67,6 +67,30 @@ fn modules_of_the_server_use_only_lower_layers() {
     none("arrows that do not point down", &complaints);
 }
 
+#[test]
+fn the_client_library_does_not_know_the_server() {
+    let mut complaints = Vec::new();
+    for file in files() {
+        let is_tool = file.path.starts_with("client/src/bin/");
+        if !file.path.starts_with("client/") || !file.is_source() {
+            continue;
+        }
+        for line in file
+            .text
+            .lines()
+            .filter(|line| line.contains("quoin_server::"))
+        {
+            // Verbs without a member, and two helpers for texts.
+            let allowed = ["offline", "base::error_chain", "telemetry::logs::utc"];
+            let named = allowed.map(|name| format!("quoin_server::{name}"));
+            if !is_tool || !named.iter().any(|name| line.contains(name)) {
+                complaints.push(format!("{}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    none("uses of the server in the client", &complaints);
+}
+
 /// The top-level module a server source belongs to.
 fn module(file: &File) -> Option<&str> {
     let inside = file.path.strip_prefix("server/src/")?;

@@ -16,6 +16,9 @@ pub enum ExportError {
     /// What it holds does not fit the format.
     #[error(transparent)]
     Format(#[from] bbolt::WriteError),
+    /// The file cannot be written.
+    #[error("cannot write the file")]
+    Io(#[from] io::Error),
 }
 
 /// A file that could not be taken over. The file is never changed.

@@ -4,10 +4,12 @@
 //! is copied aside, and what happens meanwhile is not in the file. The view keeps
 //! the records it needs, so compaction waits for whoever writes slowly.
 
+use std::io;
 use std::ops::ControlFlow;
 
 use quoin_proto::etcdserverpb::Member;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::ExportError;
 use super::layout::{
@@ -79,6 +81,29 @@ impl Export {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), ExportError> {
         bbolt::write(layout, |builder| self.fill(builder), sink)
+    }
+
+    /// Both passes, into a file with its SHA-256; returns the length. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the file cannot be written.
+    pub fn save(&self, out: &mut dyn io::Write) -> Result<u64, ExportError> {
+        let layout = self.measure()?;
+        let mut hasher = Sha256::new();
+        let mut written = Ok(());
+        let image = self.write(&layout, &mut |bytes| {
+            hasher.update(bytes);
+            written = out.write_all(bytes);
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        written?;
+        image?;
+        let hash = hasher.finalize();
+        out.write_all(&hash)?;
+        Ok(layout.image_bytes() + hash.len() as u64)
     }
 
     /// Everything, in bucket order.

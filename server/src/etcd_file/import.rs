@@ -11,6 +11,7 @@ use prost::Message;
 use quoin_proto::authpb::{Role, User};
 use quoin_proto::etcdserverpb::AlarmMember;
 use quoin_proto::quoinpb::LeaseRecord;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::file::Walk;
 use super::layout::{
@@ -18,7 +19,7 @@ use super::layout::{
 };
 use super::record::{self, Change, MAIN_MAX};
 use super::{EtcdFile, ImportError};
-use crate::backend::{RecordInfo, Recovered, StreamWriter, Table};
+use crate::backend::{Digest, RecordInfo, Recovered, StreamWriter, Table};
 use crate::base::revision::Revision;
 use crate::mvcc::compacted_row;
 
@@ -169,8 +170,13 @@ impl Import {
         sink: &mut dyn FnMut(Bytes) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
         let revision = self.revision_after(changes);
+        let compact_revision = match changes.is_compacted {
+            true => Some(revision),
+            false => self.compact_revision,
+        };
         let position = Recovered {
             revision,
+            digest: self.digest(file, revision, compact_revision)?,
             ..Recovered::default()
         };
         let mut stream = StreamWriter::new(&position);
@@ -182,10 +188,6 @@ impl Import {
                 None => Ok(()),
             }
         })?;
-        let compact_revision = match changes.is_compacted {
-            true => Some(revision),
-            false => self.compact_revision,
-        };
         if let Some(compact_revision) = compact_revision {
             let (key, value) = compacted_row(compact_revision);
             stream.row(Table::Meta, key, value);
@@ -197,6 +199,38 @@ impl Import {
             }
         }
         sink(stream.finish())
+    }
+
+    /// Of all that the store will hold. The members of a cluster that are made from
+    /// different files have different ones for good, so that it can be noticed.
+    fn digest(
+        &self,
+        file: &EtcdFile,
+        revision: i64,
+        compact_revision: Option<i64>,
+    ) -> Result<Digest, ImportError> {
+        let mut hasher = Xxh3::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(&revision.to_le_bytes());
+        add(&compact_revision.unwrap_or(-1).to_le_bytes());
+        file.for_each(file.needed("key")?, &mut |key, value| {
+            add(key);
+            add(value);
+            Ok(())
+        })?;
+        for (table, key, value) in &self.rows {
+            add(&[table.number()]);
+            add(key);
+            add(value);
+        }
+        let value = hasher.digest128();
+        Ok(Digest {
+            base: Some(0),
+            value,
+        })
     }
 }
 
