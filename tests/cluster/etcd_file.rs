@@ -226,6 +226,38 @@ async fn files_that_are_not_whole_and_places_that_are_taken_are_refused() {
 }
 
 #[tokio::test]
+async fn a_member_that_does_not_run_is_exported_with_the_end_of_its_log() {
+    let mut cluster = Cluster::start(Options::new(1)).await.unwrap();
+    let data = cluster.member(0).unwrap().data.display().to_string();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("offline.db").display().to_string();
+    let (to, from) = (format!("--to-etcd={path}"), format!("--data-dir={data}"));
+    let line = words(&["export", &to, &from], &[]);
+    for number in 0..300 {
+        put(&cluster, 0, &format!("key/{}", number % 40), "value").await;
+    }
+    let (complaint, _) = fail(&line);
+    assert!(
+        complaint.contains("in use by a running member"),
+        "{complaint}"
+    );
+    let before = hash_kv(&cluster, 0, 0).await;
+    // So that the last checkpoint is behind the log.
+    cluster.kill_all().unwrap();
+    let text = succeed(&line);
+    let revision = before.hash_revision;
+    let begin = format!("Exported to {path}: revision {revision}, ");
+    assert!(text.starts_with(&begin), "{text}");
+    let again = made(1, &["snapshot", "restore", &path]).await;
+    let found = hash_kv(&again, 0, 0).await;
+    assert_eq!((found.hash, found.hash_revision), (before.hash, revision));
+    // The directory was only read.
+    cluster.start_all().unwrap();
+    cluster.wait_ready().await.unwrap();
+    assert_eq!(hash_kv(&cluster, 0, 0).await.hash, before.hash);
+}
+
+#[tokio::test]
 async fn a_snapshot_is_of_one_moment_and_its_places_are_few() {
     let cluster = Cluster::start(Options::new(1)).await.unwrap();
     // More than waits anywhere on the way to a client.

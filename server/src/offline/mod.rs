@@ -10,6 +10,7 @@
 mod directory;
 mod error;
 mod etcd;
+mod export;
 mod founder;
 mod place;
 mod plan;
@@ -23,6 +24,7 @@ mod verdict;
 pub use directory::NewDirectory;
 pub use error::OfflineError;
 pub use etcd::{EtcdError, EtcdSource, HashCheck, etcd_file_status};
+pub use export::StateExport;
 pub use founder::Founder;
 pub use plan::{Plan, Source};
 pub use progress::Progress;
@@ -30,7 +32,7 @@ pub use recover::Recovery;
 pub use survivor::{Position, Report};
 pub use verdict::{Electorate, Verdict};
 
-pub use crate::etcd_file::{Changes, FileStatus, Import, ImportError};
+pub use crate::etcd_file::{Changes, ExportError, FileStatus, Import, ImportError};
 
 #[cfg(test)]
 mod tests;

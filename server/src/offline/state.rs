@@ -128,6 +128,13 @@ impl State {
         Ok(state)
     }
 
+    /// The members, as clients saw them.
+    pub(super) fn members(&self) -> Vec<quoin_proto::etcdserverpb::Member> {
+        let newest = self.memberships.newest.as_ref();
+        let members = newest.map(|quorums| quorums.members.clone());
+        self.cluster.members(members.unwrap_or_default())
+    }
+
     /// The name that a member published.
     pub(super) fn name_of(&self, member_id: u64) -> Option<String> {
         self.cluster.published_name(member_id)

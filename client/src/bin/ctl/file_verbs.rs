@@ -55,11 +55,24 @@ pub(crate) fn export() -> Command {
         "Write the state of a member to a file of etcd",
         "",
     )
-    .arg(value(
-        "to-etcd",
-        "",
-        "file to write, for etcdutl snapshot restore",
-    ))
+    .args([
+        value("to-etcd", "", "file to write, for etcdutl snapshot restore"),
+        value(
+            "data-dir",
+            "",
+            "data directory of a member that does not run, instead of --endpoints",
+        ),
+        value(
+            "wal-dir",
+            "",
+            "directory of its log, if not below --data-dir",
+        ),
+        value(
+            "work-dir",
+            "",
+            "where a copy of its state is opened; beside the file by default",
+        ),
+    ])
 }
 
 /// Flags that describe a member that is to be made.

@@ -1,19 +1,23 @@
-//! snapshot status, snapshot restore, import: files of etcd, without a server
+//! snapshot status, snapshot restore, import, export: files of etcd, without a server
 //!
 //! Texts of `status` and `restore`: etcdutl 3.7, observed.
 
-use std::path::PathBuf;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 
 use quoin_server::offline::{
-    Changes, EtcdError, EtcdSource, Founder, HashCheck, Import, etcd_file_status,
+    Changes, EtcdError, EtcdSource, Founder, HashCheck, Import, Source, StateExport,
+    etcd_file_status,
 };
 use serde_json::{Value, json};
 
+use super::recover::{aside, reporter};
+use super::snapshot;
 use crate::connect;
 use crate::failure::{Failure, STATUS_ERROR};
 use crate::flags::Flags;
 use crate::log;
-use crate::output::Reply;
+use crate::output::{Reply, size};
 
 pub(super) async fn status(flags: Flags<'_>) -> Result<(), Failure> {
     let path = one_file(flags, "snapshot status requires exactly one argument")?;
@@ -62,10 +66,63 @@ pub(super) async fn import(flags: Flags<'_>) -> Result<(), Failure> {
     .await
 }
 
-/// Runs what reads and writes disks for long.
-async fn aside(work: impl FnOnce() -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::new(STATUS_ERROR, error.to_string()))?
+/// `export` from the directory of a member that does not run.
+pub(super) async fn export(flags: Flags<'_>) -> Result<(), Failure> {
+    let path = PathBuf::from(flags.text("to-etcd"));
+    let source = Source {
+        data_directory: flags.text("data-dir").into(),
+        wal_directory: match flags.text("wal-dir") {
+            "" => None,
+            given => Some(given.into()),
+        },
+    };
+    let work = match flags.text("work-dir") {
+        // Beside what will be written, where there must be room anyway.
+        "" => snapshot::folder(&path).to_owned(),
+        given => given.into(),
+    };
+    aside(move || {
+        let state = StateExport::open(&source, &work, &mut reporter());
+        let state = state.map_err(|error| failure(&error))?;
+        for damage in &state.damage {
+            crate::complain(&format!("damaged: {damage}"));
+        }
+        let part = PathBuf::from(format!("{}.part", path.display()));
+        let written = write(&state, &part, &path);
+        if written.is_err() {
+            // Best effort: the failure itself is what matters.
+            let _ = std::fs::remove_file(&part);
+        }
+        let bytes = written?;
+        let mut text = format!(
+            "Exported to {}: revision {}, {}\n",
+            path.display(),
+            state.revision,
+            size(bytes)
+        );
+        if state.uncommitted_count > 0 {
+            text.push_str(&format!(
+                "The last {} entries of its log are in it, which this member did not know to be \
+                 committed: compare with the other members.\n",
+                state.uncommitted_count
+            ));
+        }
+        crate::output::write(text.as_bytes())
+    })
+    .await
+}
+
+/// Writes under a temporary name and renames what is whole and on disk.
+fn write(state: &StateExport, part: &Path, path: &Path) -> Result<u64, Failure> {
+    let unwritten = |error: std::io::Error| snapshot::file(path, &error);
+    let mut out = BufWriter::new(snapshot::create(part).map_err(unwritten)?);
+    let bytes = state.write(&mut out).map_err(|error| failure(&error))?;
+    let file = out
+        .into_inner()
+        .map_err(|error| unwritten(error.into_error()))?;
+    file.sync_all().map_err(unwritten)?;
+    snapshot::rename(part, path).map_err(unwritten)?;
+    Ok(bytes)
 }
 
 fn one_file(flags: Flags<'_>, complaint: &str) -> Result<PathBuf, Failure> {
@@ -129,7 +186,7 @@ impl Target {
     }
 
     /// Makes the directory; returns what the file holds, and the newest revision.
-    fn make(&self, path: &std::path::Path, check: HashCheck) -> Result<(Import, i64), Failure> {
+    fn make(&self, path: &Path, check: HashCheck) -> Result<(Import, i64), Failure> {
         let founder = Founder::from_flags(&self.flags).map_err(|error| failure(&error))?;
         let source = EtcdSource::open(path, check).map_err(|error| failure(&error))?;
         if !self.accepts_no_auth {
@@ -187,7 +244,7 @@ impl Target {
         }
     }
 
-    fn log_fields(&self, path: &std::path::Path) -> [(&'static str, Value); 3] {
+    fn log_fields(&self, path: &Path) -> [(&'static str, Value); 3] {
         [
             ("path", json!(path.display().to_string())),
             ("wal-dir", json!(self.wal_directory)),

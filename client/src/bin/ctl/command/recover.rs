@@ -32,7 +32,9 @@ pub(super) async fn run(flags: Flags<'_>) -> Result<(), Failure> {
 }
 
 /// Runs what reads disks for long.
-async fn aside(work: impl FnOnce() -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+pub(super) async fn aside(
+    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Failure::new(STATUS_ERROR, error.to_string()))?
 }
@@ -181,7 +183,7 @@ fn failure(error: OfflineError) -> Failure {
 }
 
 /// Says on stderr how far a step is, once a second while it lasts.
-fn reporter() -> impl FnMut(&Progress) {
+pub(super) fn reporter() -> impl FnMut(&Progress) {
     let mut said_at = Instant::now();
     move |progress| {
         if said_at.elapsed() < SAY_EVERY {

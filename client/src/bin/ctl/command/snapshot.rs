@@ -54,6 +54,9 @@ pub(super) async fn export(flags: Flags<'_>) -> Result<(), Failure> {
             "export expects --to-etcd=<file>, and no other argument",
         ));
     }
+    if !flags.text("data-dir").is_empty() {
+        return etcd_file::export(flags).await;
+    }
     save(flags, path).await?;
     let text = format!(
         "Exported to {path}. Make an etcd of it: etcdutl snapshot restore {path} --data-dir <new directory>\n"
@@ -155,10 +158,14 @@ impl Written {
 /// Gives the file its name, for good.
 pub(super) fn rename(part: &Path, path: &Path) -> std::io::Result<()> {
     std::fs::rename(part, path)?;
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder(path))?.sync_all()
+}
+
+/// The directory that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
+    let parent = path.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Readable by the owner only: it holds everything that the cluster holds.
