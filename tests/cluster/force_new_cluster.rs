@@ -35,14 +35,14 @@ async fn one_survivor_goes_on_alone_and_keeps_its_whole_log() {
     let history = load.stop().await;
 
     // Killed at any moment of such a start, it is simply started so again.
-    cluster.set_flags(&[FORCED]);
+    cluster.set_flags(survivor, &[FORCED]).unwrap();
     for pause_ms in [0, 20, 60, 120, 250] {
         cluster.start_member(survivor).unwrap();
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         cluster.kill(survivor).unwrap();
     }
     for flags in [&[FORCED][..], &[], &[FORCED]] {
-        cluster.set_flags(flags);
+        cluster.set_flags(survivor, flags).unwrap();
         cluster.start_member(survivor).unwrap();
         cluster.wait_member_ready(survivor).await.unwrap();
         assert_eq!(ids(&cluster, survivor).await, (vec![own], cluster_id));
@@ -67,7 +67,7 @@ async fn one_survivor_goes_on_alone_and_keeps_its_whole_log() {
     }
 
     // Whoever was left behind is refused, and says so.
-    cluster.set_flags(&[]);
+    cluster.set_flags(survivor, &[]).unwrap();
     cluster.start_member(survivor).unwrap();
     cluster.wait_member_ready(survivor).await.unwrap();
     let old = (survivor + 1) % 3;

@@ -262,11 +262,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// Replaces the further flags of members that are started from now on.
-    pub fn set_flags(&mut self, flags: &[&str]) {
-        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-    }
-
     /// Kills one member with SIGKILL.
     ///
     /// # Errors
