@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use quoin_tests::simulation::{Outcome, Plant, Settings, run_apart};
 
 fn run(seed: u64, settings: &Settings) -> Outcome {
-    run_apart(Path::new(env!("CARGO_BIN_EXE_simulation")), seed, settings).unwrap()
+    run_apart(Path::new(env!("CARGO_BIN_EXE_faults")), seed, settings).unwrap()
 }
 
 fn short() -> Settings {
@@ -20,7 +20,7 @@ fn keeps_its_promises(seed: u64) {
     let outcome = run(seed, &short());
     assert_eq!(
         outcome.violation, None,
-        "again: simulation replay {seed} --trouble-seconds 40"
+        "again: faults replay {seed} --trouble-seconds 40"
     );
     assert!(outcome.writes > 0 && outcome.events > 0);
 }

@@ -151,11 +151,7 @@ impl EtcdFile {
 
     /// Shows every row of a bucket to `visit`, in key order; what it complains of
     /// gets the row's place.
-    pub(super) fn for_each(
-        &self,
-        bucket: &Bucket,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Walk>,
-    ) -> Result<(), ImportError> {
+    pub(super) fn for_each(&self, bucket: &Bucket, visit: Visit<'_>) -> Result<(), ImportError> {
         let walked = self.database.for_each(bucket, visit);
         walked.map_err(|end| match end {
             Walk::File(source) => ImportError::File {
@@ -206,6 +202,9 @@ fn hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+/// Who is shown the key and the value of a row.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Walk>;
 
 /// Read at once for the SHA-256.
 const READ_BYTES: usize = 1 << 20;

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Outcome, Settings};
 use crate::{Error, Result};
 
-/// Runs a seed by the binary `simulation`; a process that does not end as it should
+/// Runs a seed by the binary `faults`; a process that does not end as it should
 /// is a violation.
 ///
 /// # Errors

@@ -1,60 +1,46 @@
-//! Simulated clusters by seed: many, one again, one with a planted fault.
-//!
-//! `simulation seeds --seeds 1000` runs seeds and fails at the first violation;
-//! `simulation replay SEED` runs one twice, compares, and prints its events;
-//! `simulation plants` shows that planted faults are seen.
+//! Simulated clusters by seed: many, one again, one with a planted fault. Each seed
+//! runs in a process of its own, which is this binary again.
 
-mod system;
-
-use std::path::{Path, PathBuf};
+use std::env::current_exe;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use quoin_tests::simulation::{Outcome, Plant, Settings, process, run, run_apart};
 
-#[derive(Debug, Parser)]
-#[command(name = "simulation", about = "Simulated clusters, by seed")]
-struct Command {
-    #[command(subcommand)]
-    verb: Verb,
+use crate::system;
+
+/// Which seeds.
+#[derive(Debug, Args)]
+pub(crate) struct Seeds {
+    /// How many.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Go on after a violation.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Run many seeds
-    Seeds {
-        /// How many
-        #[arg(long, default_value_t = 1000)]
-        seeds: u64,
-        /// The first
-        #[arg(long, default_value_t = 1)]
-        from: u64,
-        /// Go on after a violation
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Run a seed twice, compare, and print its events
-    Replay {
-        /// The seed
-        seed: u64,
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Run every planted fault until it is seen
-    Plants {
-        /// Seeds after which it counts as unseen
-        #[arg(long, default_value_t = 50)]
-        seeds: u64,
-    },
-    /// Run a seed in this process and print what it was as JSON
-    #[command(hide = true)]
-    One {
-        seed: u64,
-        #[command(flatten)]
-        options: Options,
-    },
+/// One seed.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The seed.
+    seed: u64,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Planted faults.
+#[derive(Debug, Args)]
+pub(crate) struct Planted {
+    /// Seeds after which one counts as unseen.
+    #[arg(long, default_value_t = 50)]
+    seeds: u64,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -84,43 +70,43 @@ impl From<Options> for Settings {
     }
 }
 
-type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn main() -> Fallible<ExitCode> {
-    let binary = std::env::current_exe()?;
-    match Command::parse().verb {
-        Verb::One { seed, options } => {
-            one(seed, &options.into())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Verb::Seeds {
-            seeds,
-            from,
-            all,
-            options,
-        } => many(
-            &binary,
-            from..from.saturating_add(seeds),
-            all,
-            &options.into(),
-        ),
-        Verb::Replay { seed, options } => replay(&binary, seed, &options.into()),
-        Verb::Plants { seeds } => plants(&binary, seeds),
+impl One {
+    /// Runs the seed in this process and prints what it was as JSON.
+    #[expect(clippy::print_stdout, reason = "its output is what it is for")]
+    pub(crate) fn run(self) -> Fallible<ExitCode> {
+        system::watch_over();
+        process::begin(self.seed);
+        let outcome = run(self.seed, &self.options.into())?;
+        println!("{}", serde_json::to_string(&outcome)?);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Runs the seed twice, compares, and prints its events.
+    pub(crate) fn replay(self) -> Fallible<ExitCode> {
+        replay(&current_exe()?, self.seed, &self.options.into())
+    }
+}
+
+impl Seeds {
+    /// Runs the seeds; a violation is an exit status.
+    pub(crate) fn run(self) -> Fallible<ExitCode> {
+        let seeds = self.from..self.from.saturating_add(self.seeds);
+        many(&current_exe()?, seeds, self.all, &self.options.into())
+    }
+}
+
+impl Planted {
+    /// Runs every planted fault until it is seen.
+    pub(crate) fn run(self) -> Fallible<ExitCode> {
+        plants(&current_exe()?, self.seeds)
     }
 }
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
-fn one(seed: u64, settings: &Settings) -> Fallible<()> {
-    system::watch_over();
-    process::begin(seed);
-    let outcome = run(seed, settings)?;
-    println!("{}", serde_json::to_string(&outcome)?);
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "its output is what it is for")]
 fn many(
-    binary: &PathBuf,
+    binary: &Path,
     seeds: std::ops::Range<u64>,
     goes_on: bool,
     settings: &Settings,
@@ -136,7 +122,7 @@ fn many(
         reads += outcome.reads;
         if let Some(violation) = &outcome.violation {
             violations += 1;
-            println!("seed {seed}: {violation}\n  again: simulation replay {seed}");
+            println!("seed {seed}: {violation}\n  again: faults replay {seed}");
             if !goes_on {
                 break;
             }

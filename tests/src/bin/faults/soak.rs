@@ -1,5 +1,4 @@
-//! Breaks clusters in every way it knows and judges what their clients saw.
-#![expect(clippy::print_stdout, reason = "a command prints its results")]
+//! Rounds of faults on clusters of real processes.
 
 use std::{
     path::PathBuf,
@@ -7,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use quoin_tests::{
     Result,
     faults::{
@@ -17,24 +16,8 @@ use quoin_tests::{
     },
 };
 
-/// Breaks clusters in every way it knows and judges what their clients saw.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Lists the kinds of faults.
-    List,
-    /// Runs rounds of faults on clusters of three real processes.
-    Soak(Soak),
-}
-
 #[derive(Debug, Args)]
-struct Soak {
+pub(crate) struct Soak {
     /// How long to go on.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
@@ -70,21 +53,18 @@ enum Target {
     Etcd,
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode> {
-    match Arguments::parse().verb {
-        Verb::List => {
-            for fault in Fault::ALL {
-                println!("{:<16} {}", fault.name(), fault.describe());
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Verb::Soak(soak) => soak.run().await,
+/// Prints the kinds of faults.
+#[expect(clippy::print_stdout, reason = "a command prints its results")]
+pub(crate) fn list() {
+    for fault in Fault::ALL {
+        println!("{:<16} {}", fault.name(), fault.describe());
     }
 }
 
 impl Soak {
-    async fn run(&self) -> Result<ExitCode> {
+    /// Runs rounds until the time is over; violations are an exit status.
+    #[expect(clippy::print_stdout, reason = "a command prints its results")]
+    pub(crate) async fn run(&self) -> Result<ExitCode> {
         let started = Instant::now();
         let mut violated_count = 0;
         println!(
@@ -126,6 +106,7 @@ impl Soak {
         }
     }
 
+    #[expect(clippy::print_stdout, reason = "a command prints its results")]
     fn tell(&self, seed: u64, outcome: &Outcome) -> Result<()> {
         let verdict = &outcome.verdict;
         let is_good = verdict.violations.is_empty();
