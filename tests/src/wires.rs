@@ -201,7 +201,6 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    #[expect(clippy::unwrap_used, reason = "a failing test is its error path")]
     async fn a_cut_wire_holds_bytes_until_it_is_mended() {
         let behind = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wires = Wires::default();
