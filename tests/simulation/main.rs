@@ -11,7 +11,7 @@ fn run(seed: u64, settings: &Settings) -> Outcome {
 
 fn short() -> Settings {
     Settings {
-        trouble_seconds: 40,
+        trouble_seconds: 20,
         ..Settings::default()
     }
 }
@@ -20,18 +20,19 @@ fn keeps_its_promises(seed: u64) {
     let outcome = run(seed, &short());
     assert_eq!(
         outcome.violation, None,
-        "again: faults replay {seed} --trouble-seconds 40"
+        "again: faults replay {seed} --trouble-seconds 20"
     );
     assert!(outcome.writes > 0 && outcome.events > 0);
 }
 
 #[test]
 fn a_seed_repeats_exactly() {
-    for seed in [1, 2, 3] {
+    let hashes = [3, 17].map(|seed| {
         let (first, again) = (run(seed, &short()), run(seed, &short()));
         assert_eq!((&first.hash, first.events), (&again.hash, again.events));
-        assert_ne!(first.hash, run(seed + 100, &short()).hash);
-    }
+        first.hash
+    });
+    assert_ne!(hashes[0], hashes[1]);
 }
 
 #[test]
@@ -47,14 +48,14 @@ fn without_faults_everything_is_answered() {
 
 #[test]
 fn fixed_seeds_keep_their_promises() {
-    (1000..1020).for_each(keeps_its_promises);
+    (1000..1006).for_each(keeps_its_promises);
 }
 
 #[test]
 fn fresh_seeds_keep_their_promises() {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let fresh = since.as_secs() & 0xff_ffff;
-    (fresh..fresh + 5).for_each(keeps_its_promises);
+    (fresh..fresh + 3).for_each(keeps_its_promises);
 }
 
 #[test]
@@ -62,6 +63,7 @@ fn every_planted_fault_is_seen() {
     for plant in Plant::ALL {
         let settings = Settings {
             plant: Some(plant),
+            trouble_seconds: 30,
             ..Settings::default()
         };
         let is_seen = |seed: &u64| run(*seed, &settings).violation.is_some();

@@ -18,7 +18,7 @@ use quoin_raft::{
 };
 
 use super::Plant;
-use super::oracle::{Key, Oracle, Registers, Write};
+use super::oracle::{How, Key, Oracle, Registers, Write};
 
 /// A state and where it stands.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,7 @@ impl Machine {
         let image = self.checkpoint.lock().clone();
         self.oracle.resumed(
             self.member,
-            "from its checkpoint",
+            How::Checkpoint,
             &image.applied,
             image.registers.digest,
         );
@@ -168,7 +168,7 @@ impl StateMachine for Machine {
             rows.advance(12);
         }
         self.oracle
-            .resumed(self.member, "from a snapshot", &applied, registers.digest);
+            .resumed(self.member, How::Snapshot, &applied, registers.digest);
         let image = Image { applied, registers };
         *self.checkpoint.lock() = image.clone();
         *self.live.lock() = image;

@@ -47,6 +47,15 @@ fn digest(key: Key, value: Write) -> u64 {
     mix(mix(u64::from(key)) ^ value)
 }
 
+/// Where a member has a state from that it did not reach by applying.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum How {
+    /// Its own, after a restart.
+    Checkpoint,
+    /// That of the leader.
+    Snapshot,
+}
+
 /// Watches a cluster. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Oracle {
@@ -113,11 +122,17 @@ impl Oracle {
     }
 
     /// A member goes on from a state that it did not reach by applying.
-    pub(super) fn resumed(&self, member: u64, how: &str, applied: &Applied, digest: u64) {
+    pub(super) fn resumed(&self, member: u64, how: How, applied: &Applied, digest: u64) {
+        let index = applied.log_id.map_or(0, |id| id.index);
+        let kind = match how {
+            How::Checkpoint => "resume",
+            How::Snapshot => "install",
+        };
+        self.record.note(kind, &[member, index, digest]);
         let Some(at) = applied.log_id else {
             if digest != 0 {
                 self.record
-                    .violated(|| format!("member {member}, {how}: a state of no entry"));
+                    .violated(|| format!("member {member}, from a {how:?}: a state of no entry"));
             }
             return;
         };
@@ -128,7 +143,7 @@ impl Oracle {
         drop(known);
         if (term, state) != (Some(at.term), Some(digest)) {
             self.record.violated(|| {
-                format!("member {member}, {how}: its state is not that of entry {at:?}")
+                format!("member {member}, from a {how:?}: its state is not that of entry {at:?}")
             });
         }
     }
