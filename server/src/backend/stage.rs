@@ -109,8 +109,9 @@ impl Staging {
     pub fn found(&mut self, applied: Applied, membership: Bytes) {
         self.position.applied = Some(applied);
         self.position.membership = Some(membership);
-        // All founders have this one; what the sender digested is not theirs.
-        self.position.digest = Digest::begun(applied.index);
+        // Begun anew by all founders; those that were made from different streams
+        // differ in the value for good, so that it can be noticed.
+        self.position.digest.base = Some(applied.index);
         for table in [Table::Members, Table::MembersRemoved, Table::Cluster] {
             self.rows.retain(|(of, _)| *of != table);
             *self.tables.table_mut(table) = RowTable::default();
