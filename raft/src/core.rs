@@ -128,7 +128,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
     let pins = Arc::new(Pins::new(log_store.clone()));
     let pace = CheckpointPace {
         entries: config.snapshot_count,
-        bytes: config.kept_bytes_max / CHECKPOINTS_PER_KEPT_BYTES,
+        bytes: (config.kept_bytes_max / CHECKPOINTS_PER_KEPT_BYTES).max(CHECKPOINT_BYTES_MIN),
     };
     let applier = Applier::new(
         state_machine,
@@ -501,6 +501,8 @@ async fn expire_loop<S: StateMachine>(core: Arc<Core<S>>) {
 
 /// The log is at most about this part of its bound longer than it.
 const CHECKPOINTS_PER_KEPT_BYTES: u64 = 4;
+/// A checkpoint for less costs more than the log it frees.
+const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 /// Pause between two rounds of the first election.
 const FIRST_ELECTION_PAUSE: Duration = Duration::from_millis(50);
 /// Rounds of the first election; afterwards the election timeout rules.
