@@ -339,6 +339,35 @@ fn digests_in_the_log_are_compared_and_change_nothing_but_the_place_in_it() {
 }
 
 #[test]
+fn a_put_that_keeps_what_its_transaction_deletes_changes_nothing() {
+    let mut bed = Bed::new();
+    bed.apply(vec![put("k", 0)], 1);
+    let delete = request_op::Request::RequestDeleteRange(DeleteRangeRequest {
+        key: Bytes::from_static(b"a"),
+        range_end: Bytes::from_static(b"\0"),
+        ..Default::default()
+    });
+    let keep = request_op::Request::RequestPut(PutRequest {
+        key: Bytes::from_static(b"k"),
+        ignore_value: true,
+        ..Default::default()
+    });
+    let txn = |operations: [&request_op::Request; 2]| {
+        let operations = operations.map(|operation| RequestOp {
+            request: Some(operation.clone()),
+        });
+        Request::Txn(TxnRequest {
+            success: operations.into(),
+            ..Default::default()
+        })
+    };
+    bed.apply(vec![txn([&delete, &keep])], 1);
+    assert_eq!(bed.store.revision(), 2, "refused as a whole");
+    bed.apply(vec![txn([&keep, &delete])], 1);
+    assert_eq!(bed.store.revision(), 3, "kept, then deleted");
+}
+
+#[test]
 fn a_quarantine_of_another_member_stops_no_writes_and_an_alarm_does() {
     let mut bed = Bed::new();
     let quarantine = Quarantine {

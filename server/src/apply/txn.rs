@@ -148,7 +148,7 @@ pub(super) fn apply(
     request: &TxnRequest,
 ) -> Result<raw::TxnResponse, ApplyError> {
     let mut path = Path::choose(&*context.tx, request)?;
-    check(context, lessor, request, &mut path)?;
+    check(context, lessor, request, &mut path, &mut Vec::new())?;
     context.tally.ranges += path.compares;
     path.rewind();
     let mut response = carry_out(context, request, &mut path)?;
@@ -188,18 +188,31 @@ pub(crate) fn read_only_txn(
     })
 }
 
+/// `gone` collects what operations before have deleted: the service lets a put
+/// follow a deletion up to the end "\0", as etcd does, and such a put has nothing
+/// to keep the value or the lease of. (etcd panics there.)
 fn check(
     context: &mut EntryContext<'_>,
     lessor: &Lessor,
     request: &TxnRequest,
     path: &mut Path,
+    gone: &mut Vec<KeyRange>,
 ) -> Result<(), ApplyError> {
     for operation in branch(request, path.next()) {
         match &operation.request {
             Some(Request::RequestRange(range)) => check_range(&*context.tx, range)?,
-            Some(Request::RequestPut(put)) => kv::check_put(context, lessor, put)?,
-            Some(Request::RequestDeleteRange(_)) => {}
-            Some(Request::RequestTxn(nested)) => check(context, lessor, nested, path)?,
+            Some(Request::RequestPut(put)) => {
+                let keeps = put.ignore_value || put.ignore_lease;
+                if keeps && gone.iter().any(|range| range.contains(&put.key)) {
+                    return Err(ApplyError::KeyNotFound);
+                }
+                kv::check_put(context, lessor, put)?;
+            }
+            Some(Request::RequestDeleteRange(delete)) => {
+                let (start, end) = (delete.key.clone(), delete.range_end.clone());
+                gone.push(KeyRange::new(start, end));
+            }
+            Some(Request::RequestTxn(nested)) => check(context, lessor, nested, path, gone)?,
             None => return Err(ApplyError::KeyNotFound),
         }
     }
