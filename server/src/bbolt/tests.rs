@@ -190,3 +190,19 @@ fn rows_out_of_order_and_changed_rows_are_refused() {
     let stopped = write(&layout, fill(&content(10)), &mut |_| ControlFlow::Break(()));
     assert_eq!(stopped, Err(WriteError::Stopped));
 }
+
+#[test]
+fn elements_that_share_bytes_are_refused() {
+    let rows = Rows::from([(b"a".to_vec(), vec![b'x'; 3000]), (b"b".to_vec(), vec![])]);
+    let mut file = written(&Content::from([(b"key".to_vec(), rows)]));
+    let leaf = file.chunks(PAGE_BYTES).position(|page| {
+        page.ends_with(&[0; 800]) && { page.windows(2900).any(|bytes| bytes == [b'x'; 2900]) }
+    });
+    // The second element: its key is an x of the first one's value, and so is its value.
+    let second = leaf.unwrap() * PAGE_BYTES + 16 + 16;
+    for (at, number) in [(4, 100_u32), (8, 1), (12, 2800)] {
+        file[second + at..second + at + 4].copy_from_slice(&number.to_le_bytes());
+    }
+    let refused = read(file).unwrap_err().to_string();
+    assert!(refused.contains("overlap"), "{refused}");
+}

@@ -95,9 +95,13 @@ impl<'a, S: Source> Walk<'a, S> {
         id: u64,
         visit: &mut Visit<'_, E>,
     ) -> Result<(), E> {
+        let mut room = page.len();
         for at in 0..usize::from(header.count) {
             let element = LeafElement::decode(page, at);
             let element = element.map_err(|reason| self.damaged(id, reason))?;
+            // Elements that share bytes make much out of a small file.
+            let left = room.checked_sub(element.key.len() + element.value.len());
+            room = left.ok_or_else(|| self.damaged(id, "its elements overlap"))?;
             let key = page.get(element.key).unwrap_or_default();
             let value = page.get(element.value).unwrap_or_default();
             if self.last_key.as_deref().is_some_and(|last| last >= key) {

@@ -40,6 +40,8 @@ pub struct Import {
     pub revision: i64,
     /// Compacted up to here; `None` if never.
     pub compact_revision: Option<i64>,
+    /// The file has a SHA-256 and so is a snapshot, which is complete.
+    pub has_hash: bool,
     /// Authentication is on.
     pub has_auth: bool,
     /// Raised alarms.
@@ -71,6 +73,7 @@ impl Import {
         let mut import = Self {
             revision: last.max(compact_revision.unwrap_or(0)).max(1),
             compact_revision,
+            has_hash: file.has_hash(),
             has_auth: false,
             alarms_count: 0,
             leases_count: 0,

@@ -444,7 +444,10 @@ fn a_changed_byte_does_not_pass_the_hash() {
 }
 
 /// A file of these buckets.
-fn made(buckets: &[(&str, &[(&[u8], &[u8])])]) -> (TempDir, PathBuf) {
+/// A bucket's name and its rows.
+type Written<'a> = (&'a str, &'a [(&'a [u8], &'a [u8])]);
+
+fn made(buckets: &[Written<'_>]) -> (TempDir, PathBuf) {
     let fill = |out: &mut crate::bbolt::Builder<'_>| {
         for (name, rows) in buckets {
             out.bucket(name.as_bytes())?;

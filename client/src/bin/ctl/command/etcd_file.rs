@@ -258,8 +258,15 @@ impl Target {
             Some(compacted) => format!("compacted up to {compacted}"),
             None => "never compacted".to_owned(),
         };
+        let hurried = if import.has_hash {
+            ""
+        } else {
+            "The file is no snapshot but etcd's own: it has everything only if etcd was ended \
+             with SIGTERM and said so in its log. If it was killed, start it once more and take \
+             a snapshot.\n"
+        };
         format!(
-            "Imported into {}: revision {revision}, {compacted}, {} leases, {} users, {} alarms\n\
+            "{hurried}Imported into {}: revision {revision}, {compacted}, {} leases, {} users, {} alarms\n\
              Start the member with the same --name, --initial-cluster, \
              --initial-cluster-token and --initial-advertise-peer-urls.\n",
             self.data_directory, import.leases_count, import.users_count, import.alarms_count
