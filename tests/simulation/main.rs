@@ -1,4 +1,5 @@
 //! Simulated clusters: fixed seeds and fresh ones, the same twice, and planted faults.
+#![expect(clippy::unwrap_used, reason = "a failing test is its error path")]
 
 use std::path::Path;
 use std::time::SystemTime;
