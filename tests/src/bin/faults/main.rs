@@ -3,6 +3,7 @@
 //! `faults soak` on real processes, `faults simulate` in one thread by seed, `faults
 //! replay SEED` one of these again, `faults planted` to show that the judges see.
 
+mod record;
 mod simulate;
 mod soak;
 mod system;
@@ -31,6 +32,8 @@ enum Verb {
     Replay(simulate::One),
     /// Runs every planted fault until a simulation sees it.
     Planted(simulate::Planted),
+    /// Runs everything and writes the record, docs/faults.md.
+    Record(record::Record),
     /// Runs a seed in this process and prints what it was as JSON.
     #[command(hide = true)]
     One(simulate::One),
@@ -44,11 +47,12 @@ fn main() -> simulate::Fallible<ExitCode> {
         }
         Verb::Soak(soak) => {
             let runtime = tokio::runtime::Runtime::new()?;
-            Ok(runtime.block_on(soak.run())?)
+            Ok(runtime.block_on(soak.run())?.status())
         }
         Verb::Simulate(seeds) => seeds.run(),
         Verb::Replay(seed) => seed.replay(),
         Verb::Planted(planted) => planted.run(),
+        Verb::Record(record) => record.run(),
         Verb::One(seed) => seed.run(),
     }
 }

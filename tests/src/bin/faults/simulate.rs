@@ -1,6 +1,7 @@
 //! Simulated clusters by seed: many, one again, one with a planted fault. Each seed
 //! runs in a process of its own, which is this binary again.
 
+use std::collections::BTreeMap;
 use std::env::current_exe;
 use std::path::Path;
 use std::process::ExitCode;
@@ -93,7 +94,51 @@ impl Seeds {
     /// Runs the seeds; a violation is an exit status.
     pub(crate) fn run(self) -> Fallible<ExitCode> {
         let seeds = self.from..self.from.saturating_add(self.seeds);
-        many(&current_exe()?, seeds, self.all, &self.options.into())
+        let totals = many(&current_exe()?, seeds, self.all, &self.options.into())?;
+        Ok(ExitCode::from(u8::from(totals.violated_count > 0)))
+    }
+}
+
+/// What many seeds came to.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Seeds.
+    pub(crate) seeds_count: u64,
+    /// Seeds with violations.
+    pub(crate) violated_count: u64,
+    /// Acknowledged writes.
+    pub(crate) writes_count: u64,
+    /// Answered reads.
+    pub(crate) reads_count: u64,
+    /// Simulated time.
+    pub(crate) simulated_ms: u64,
+    /// Processor time.
+    pub(crate) cpu_ms: u64,
+    /// Events by kind, faults among them.
+    pub(crate) by_kind: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    /// Simulated hours.
+    pub(crate) fn simulated_hours(&self) -> f64 {
+        self.simulated_ms as f64 / 3_600_000.0
+    }
+
+    /// Simulated hours per hour of processor time.
+    pub(crate) fn speed(&self) -> f64 {
+        self.simulated_ms as f64 / self.cpu_ms.max(1) as f64
+    }
+
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds_count += 1;
+        self.violated_count += u64::from(outcome.violation.is_some());
+        self.writes_count += outcome.writes;
+        self.reads_count += outcome.reads;
+        self.simulated_ms += outcome.simulated_ms;
+        self.cpu_ms += outcome.cpu_ms;
+        for (kind, count) in &outcome.by_kind {
+            *self.by_kind.entry(kind.clone()).or_default() += count;
+        }
     }
 }
 
@@ -105,41 +150,38 @@ impl Planted {
 }
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
-fn many(
+pub(crate) fn many(
     binary: &Path,
     seeds: std::ops::Range<u64>,
     goes_on: bool,
     settings: &Settings,
-) -> Fallible<ExitCode> {
-    let (mut simulated, mut cpu, mut count, mut violations) = (0, 0, 0_u64, 0_u64);
-    let (mut writes, mut reads) = (0, 0);
+) -> Fallible<Totals> {
+    let mut totals = Totals::default();
     for seed in seeds {
         let outcome = run_apart(binary, seed, settings)?;
-        count += 1;
-        simulated += outcome.simulated_ms;
-        cpu += outcome.cpu_ms;
-        writes += outcome.writes;
-        reads += outcome.reads;
+        totals.add(&outcome);
         if let Some(violation) = &outcome.violation {
-            violations += 1;
             println!("seed {seed}: {violation}\n  again: faults replay {seed}");
             if !goes_on {
                 break;
             }
         }
-        if count % 100 == 0 {
-            println!("{count} seeds, {violations} violations");
+        if totals.seeds_count.is_multiple_of(100) {
+            let (seeds, violated) = (totals.seeds_count, totals.violated_count);
+            println!("{seeds} seeds, {violated} with violations");
         }
     }
-    let hours = |milliseconds: u64| milliseconds as f64 / 3_600_000.0;
     println!(
-        "{count} seeds, {violations} violations; {writes} writes, {reads} reads; {:.2} simulated \
-         hours in {:.3} hours of CPU: {:.0} simulated hours per CPU hour",
-        hours(simulated),
-        hours(cpu),
-        simulated as f64 / (cpu.max(1)) as f64
+        "{} seeds, {} with violations; {} writes, {} reads; {:.2} simulated hours, {:.0} per hour \
+         of CPU",
+        totals.seeds_count,
+        totals.violated_count,
+        totals.writes_count,
+        totals.reads_count,
+        totals.simulated_hours(),
+        totals.speed(),
     );
-    Ok(ExitCode::from(u8::from(violations > 0)))
+    Ok(totals)
 }
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -182,7 +224,23 @@ fn summary(outcome: &Outcome) {
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
 fn plants(binary: &Path, seeds: u64) -> Fallible<ExitCode> {
-    let mut unseen = 0;
+    let caught = caught(binary, seeds)?;
+    for (plant, caught) in &caught {
+        match caught {
+            Some((seed, violation)) => println!("{plant:?}: seen by seed {seed}: {violation}"),
+            None => println!("{plant:?}: NOT SEEN in {seeds} seeds"),
+        }
+    }
+    let unseen = caught.iter().any(|(_, caught)| caught.is_none());
+    Ok(ExitCode::from(u8::from(unseen)))
+}
+
+/// A planted fault, the first seed that sees it, and what it sees.
+pub(crate) type Caught = (Plant, Option<(u64, String)>);
+
+/// Which of the first `seeds` seeds is the first to see each planted fault.
+pub(crate) fn caught(binary: &Path, seeds: u64) -> Fallible<Vec<Caught>> {
+    let mut all = Vec::new();
     for plant in Plant::ALL {
         let settings = Settings {
             plant: Some(plant),
@@ -191,18 +249,12 @@ fn plants(binary: &Path, seeds: u64) -> Fallible<ExitCode> {
         let mut caught = None;
         for seed in 1..=seeds {
             let outcome = run_apart(binary, seed, &settings)?;
-            if let Some(violation) = outcome.violation {
-                caught = Some((seed, violation));
+            caught = outcome.violation.map(|violation| (seed, violation));
+            if caught.is_some() {
                 break;
             }
         }
-        match caught {
-            Some((seed, violation)) => println!("{plant:?}: seen by seed {seed}: {violation}"),
-            None => {
-                unseen += 1;
-                println!("{plant:?}: NOT SEEN in {seeds} seeds");
-            }
-        }
+        all.push((plant, caught));
     }
-    Ok(ExitCode::from(u8::from(unseen > 0)))
+    Ok(all)
 }

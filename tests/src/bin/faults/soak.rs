@@ -1,6 +1,7 @@
 //! Rounds of faults on clusters of real processes.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -31,7 +32,7 @@ pub(crate) struct Soak {
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
     /// Seconds during which faults begin, in each round.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = SECONDS)]
     seconds: u64,
     /// The server.
     #[arg(long, value_enum, default_value = "quoin")]
@@ -40,18 +41,69 @@ pub(crate) struct Soak {
     #[arg(long)]
     binary: Option<PathBuf>,
     /// Folder for the rounds that are worth keeping: those with violations.
-    #[arg(long, default_value = "target/faults")]
+    #[arg(long, default_value = FOLDER)]
     output: PathBuf,
     /// Keeps every round.
     #[arg(long)]
     keep_all: bool,
 }
 
+/// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
+pub(crate) enum Target {
+    /// The server of this workspace.
     Quoin,
+    /// The reference server.
     Etcd,
 }
+
+/// What many rounds came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    /// Rounds.
+    pub(crate) rounds_count: u64,
+    /// Rounds with violations.
+    pub(crate) violated_count: u64,
+    /// Operations that were answered.
+    pub(crate) answered_count: usize,
+    /// Changes whose outcome stayed open.
+    pub(crate) open_count: usize,
+    /// Events that a watch was told.
+    pub(crate) events_count: usize,
+    /// Faults by kind.
+    pub(crate) faults: BTreeMap<Fault, u64>,
+    /// Times from the last fault until all members served, ascending.
+    pub(crate) recoveries: Vec<Duration>,
+    /// How long it all took.
+    pub(crate) took: Duration,
+}
+
+impl Totals {
+    fn add(&mut self, outcome: &Outcome) {
+        let verdict = &outcome.verdict;
+        self.rounds_count += 1;
+        self.violated_count += u64::from(!verdict.violations.is_empty());
+        self.answered_count += verdict.answered_count;
+        self.open_count += verdict.open_count;
+        self.events_count += verdict.events_count;
+        for span in &outcome.spans {
+            *self.faults.entry(span.fault).or_default() += 1;
+        }
+        self.recoveries.push(outcome.recovery);
+        self.recoveries.sort_unstable();
+    }
+
+    /// An exit status that tells of violations.
+    pub(crate) fn status(&self) -> ExitCode {
+        ExitCode::from(u8::from(self.violated_count > 0))
+    }
+}
+
+/// Seconds of a round during which faults begin.
+const SECONDS: u64 = 20;
+
+/// Where rounds are kept.
+const FOLDER: &str = "target/faults";
 
 /// Prints the kinds of faults.
 #[expect(clippy::print_stdout, reason = "a command prints its results")]
@@ -64,9 +116,9 @@ pub(crate) fn list() {
 impl Soak {
     /// Runs rounds until the time is over; violations are an exit status.
     #[expect(clippy::print_stdout, reason = "a command prints its results")]
-    pub(crate) async fn run(&self) -> Result<ExitCode> {
+    pub(crate) async fn run(&self) -> Result<Totals> {
         let started = Instant::now();
-        let mut violated_count = 0;
+        let mut totals = Totals::default();
         println!(
             "{:>8} {:>7} {:>9} {:>6} {:>8} {:>10}  result",
             "seed", "faults", "answered", "open", "events", "recovery"
@@ -77,18 +129,34 @@ impl Soak {
                 None => started.elapsed() >= Duration::from_secs(60 * self.minutes),
             };
             if is_over {
+                totals.took = started.elapsed();
                 println!(
-                    "{round} rounds, {violated_count} with violations, in {:.0?}",
-                    started.elapsed()
+                    "{round} rounds, {} with violations, in {:.0?}",
+                    totals.violated_count, totals.took
                 );
                 break;
             }
             let seed = self.seed + round;
             let outcome = round::run(&self.settings(seed)).await?;
-            violated_count += u64::from(!outcome.verdict.violations.is_empty());
+            totals.add(&outcome);
             self.tell(seed, &outcome)?;
         }
-        Ok(ExitCode::from(u8::from(violated_count > 0)))
+        Ok(totals)
+    }
+
+    /// Rounds of all faults on `target`, to be recorded.
+    pub(crate) fn recorded(target: Target, rounds: u64, seed: u64) -> Self {
+        Self {
+            minutes: 0,
+            rounds: Some(rounds),
+            seed,
+            faults: Vec::new(),
+            seconds: SECONDS,
+            target,
+            binary: None,
+            output: FOLDER.into(),
+            keep_all: false,
+        }
     }
 
     fn settings(&self, seed: u64) -> Settings {
