@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use quoin_proto::etcdserverpb::{
-    HashKvRequest, HashKvResponse, LeaseTimeToLiveRequest, SnapshotRequest, WatchCreateRequest,
-    maintenance_client::MaintenanceClient,
+    HashKvRequest, HashKvResponse, LeaseTimeToLiveRequest, RangeRequest, SnapshotRequest,
+    WatchCreateRequest, maintenance_client::MaintenanceClient,
 };
 use quoin_tests::{
     binaries,
@@ -255,6 +255,47 @@ async fn a_member_that_does_not_run_is_exported_with_the_end_of_its_log() {
     cluster.start_all().unwrap();
     cluster.wait_ready().await.unwrap();
     assert_eq!(hash_kv(&cluster, 0, 0).await.hash, before.hash);
+}
+
+#[tokio::test]
+async fn a_member_made_from_another_file_is_found_out() {
+    let folder = TempDir::new().unwrap();
+    let mut files = Vec::new();
+    for value in ["one", "other"] {
+        let cluster = Cluster::start(Options::new(1)).await.unwrap();
+        put(&cluster, 0, "key", value).await;
+        let path = folder.path().join(value).display().to_string();
+        save(&cluster, 0, &path);
+        files.push(path);
+    }
+    let mut cluster = Cluster::prepare(Options::new(3)).unwrap();
+    for (member, file) in [(0, 0), (1, 0), (2, 1)] {
+        let flags = cluster.founding_flags(member).unwrap();
+        succeed(&words(&["snapshot", "restore", &files[file]], &flags));
+    }
+    cluster.start_all().unwrap();
+    for member in 0..2 {
+        cluster.wait_member_ready(member).await.unwrap();
+    }
+    put(&cluster, 0, "new", "written").await;
+    let request = RangeRequest {
+        key: "key".into(),
+        serializable: true,
+        ..RangeRequest::default()
+    };
+    let refused = wait::until(
+        "the other one to refuse reads",
+        wait::DEADLINE,
+        async || match cluster.kv(2).unwrap().range(request.clone()).await {
+            Err(status) if status.code() == Code::DataLoss => Ok(status),
+            reply => Err(format!("{reply:?}")),
+        },
+    );
+    let refused = refused.await.unwrap();
+    assert!(refused.message().contains("differs"), "{refused}");
+    for member in 0..2 {
+        assert_eq!(get(&cluster, member, "key").await.unwrap(), "one");
+    }
 }
 
 #[tokio::test]

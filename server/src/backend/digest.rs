@@ -27,7 +27,8 @@ use crate::base::revision::Revision;
 pub struct Digest {
     /// Index of the entry behind which it began; `None` while it is not known.
     pub base: Option<u64>,
-    /// The number; 0 at its beginning and while there is no base.
+    /// The number; 0 while there is no base, and at the beginning of a state that was
+    /// not made from another one.
     pub value: u128,
 }
 
