@@ -425,6 +425,15 @@ impl Applier {
         let key = cluster::row_key(id);
         tx.delete_row(Table::Members, &key);
         tx.put_row(Table::MembersRemoved, &key, &[]);
+        if self.parts.alarms.is_quarantine(id) {
+            // It concerned that member alone.
+            let alarm = AlarmMember {
+                member_id: id,
+                alarm: AlarmType::Corrupt as i32,
+            };
+            self.parts.alarms.deactivate(&alarm);
+            tx.delete_row(Table::Alarm, &alarm::row_key(&alarm));
+        }
         self.parts.cluster.remove(id);
     }
 

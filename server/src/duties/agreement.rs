@@ -36,6 +36,9 @@ pub(crate) type LeadersRing =
 /// at, should nothing ask for it earlier.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Entries that may be missing for a member to count as having all.
+const CAUGHT_UP_ENTRIES: u64 = 100;
+
 /// What the duty works with.
 pub(crate) struct AgreementDuty {
     pub(crate) member_id: u64,
@@ -70,6 +73,8 @@ impl AgreementDuty {
             }
             if self.quarantine.is_active() {
                 is_isolated = true;
+                // A view that nobody hashes would hold compaction up.
+                drop(self.agreement.take_pinned());
                 self.isolate().await;
                 continue;
             }
@@ -165,7 +170,10 @@ impl AgreementDuty {
     }
 
     async fn settle_disputes(&self) {
-        if self.agreement.take_base_unlike() {
+        let status = self.node.status();
+        // One that replays an old log meets beginnings that are long past.
+        let has_caught_up = status.applied_index + CAUGHT_UP_ENTRIES >= status.committed_index;
+        if self.agreement.take_base_unlike() && has_caught_up {
             tracing::info!("digests of the state have different beginnings; beginning anew");
             self.propose(Request::DigestBegin(DigestBegin {})).await;
         }
