@@ -27,17 +27,6 @@ async fn stopped_member() -> Cluster {
     cluster
 }
 
-/// The file below `folder` that holds `MARK`, and where.
-fn find_mark(folder: &Path) -> Option<(PathBuf, usize)> {
-    files_under(folder).into_iter().find_map(|path| {
-        let bytes = fs::read(&path).ok()?;
-        let found = bytes
-            .windows(MARK.len())
-            .position(|window| window == MARK.as_bytes());
-        found.map(|offset| (path, offset))
-    })
-}
-
 /// Starts the member and expects it to end by itself, naming `path`.
 async fn assert_refused(cluster: &mut Cluster, path: &Path) {
     cluster.start_all().unwrap();
@@ -50,13 +39,22 @@ async fn assert_refused(cluster: &mut Cluster, path: &Path) {
     assert!(named, "no line names {name}:\n{}", process.output_end(20));
 }
 
-/// Flips one bit of `MARK` in the file below `folder` that holds it.
+/// Flips one bit of `MARK` wherever it stands below `folder`: engines leave copies
+/// behind that nobody reads any more. Returns a file that holds it.
 fn damage(folder: &Path) -> PathBuf {
-    let (path, offset) = find_mark(folder).expect("a file that holds the value");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[offset] ^= 0x01;
-    fs::write(&path, bytes).unwrap();
-    path
+    let mut damaged = None;
+    for path in files_under(folder) {
+        let mut bytes = fs::read(&path).unwrap();
+        let places = bytes.windows(MARK.len()).enumerate();
+        let places = places.filter(|(_, window)| *window == MARK.as_bytes());
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        if !places.is_empty() {
+            places.iter().for_each(|place| bytes[*place] ^= 0x01);
+            fs::write(&path, bytes).unwrap();
+            damaged = Some(path);
+        }
+    }
+    damaged.expect("a file that holds the value")
 }
 
 #[tokio::test]
