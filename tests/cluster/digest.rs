@@ -400,7 +400,8 @@ async fn without_a_majority_nobody_is_blamed_and_writes_stop() {
     for position in (0..3).filter(|position| *position != leader) {
         wait_compared(&cluster, position).await;
     }
-    for position in 0..3 {
+    let leader = cluster.wait_leader().await.unwrap();
+    for position in (0..3).filter(|position| *position != leader) {
         cluster.terminate(position).await.unwrap();
     }
     plant(&cluster, 0, "x").await;
