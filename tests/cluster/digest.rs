@@ -421,3 +421,33 @@ async fn without_a_majority_nobody_is_blamed_and_writes_stop() {
     let refused = repair(&cluster, id).unwrap_err();
     assert!(refused.contains("nothing to repair"), "{refused}");
 }
+
+#[tokio::test]
+async fn founders_that_call_each_other_by_different_names_agree() {
+    let mut cluster = Cluster::prepare(Options::new(3).flags(EAGER)).unwrap();
+    for position in 0..3 {
+        let named = (0..3).map(|other| {
+            let member = cluster.member(other).unwrap();
+            let name = match other == position {
+                true => member.name.clone(),
+                false => format!("as-{position}-says-{other}"),
+            };
+            format!("{name}={}", member.peer_url())
+        });
+        let named = named.collect::<Vec<_>>().join(",");
+        let flags = format!("--initial-cluster={named}");
+        cluster.set_flags(position, &[&flags]).unwrap();
+    }
+    cluster.start_all().unwrap();
+    cluster.wait_ready().await.unwrap();
+    let leader = cluster.wait_leader().await.unwrap();
+    for position in (0..3).filter(|position| *position != leader) {
+        wait_compared(&cluster, position).await;
+    }
+    assert_in_service(&cluster, &[0, 1, 2]).await;
+    wait_alarms(&cluster, leader, &[]).await;
+    let members = cluster.members(0).await.unwrap();
+    let mut names: Vec<_> = members.into_iter().map(|member| member.name).collect();
+    names.sort();
+    assert_eq!(names, ["m0", "m1", "m2"]);
+}

@@ -156,8 +156,7 @@ impl Ids {
         };
         let members = first.into_iter().map(|member| quoin_raft::Member {
             id: member.id,
-            // In DNS nobody but the member itself is named: what goes into the log
-            // must be the same on all. Names are published later.
+            // In DNS nobody but the member itself is named.
             name: if config.discovery_srv.is_empty() {
                 member.name
             } else {

@@ -122,7 +122,13 @@ fn create_directories(config: &ServerConfig) -> Result<(), StartError> {
 fn raft_config(config: &ServerConfig, identity: &Identity) -> quoin_raft::Config {
     let mut wal = quoin_raft::WalConfig::new(config.wal_directory.clone());
     wal.unsafe_no_fsync = !config.fsync;
-    let members = identity.members.clone();
+    // What goes into the log must be the same on all founders, and each has names for
+    // the others from its own flags, which need not agree. Names are published later.
+    let unnamed = |member: quoin_raft::Member| quoin_raft::Member {
+        name: String::new(),
+        ..member
+    };
+    let members = identity.members.iter().cloned().map(unnamed).collect();
     let mut raft = quoin_raft::Config::new(identity.member_id, identity.cluster_id, members, wal);
     raft.heartbeat_interval = config.heartbeat_interval;
     raft.election_timeout = config.election_timeout;

@@ -105,7 +105,13 @@ impl NewDirectory {
             term: position.term,
             index: position.index,
         };
-        let founding = quoin_raft::Applied::founding(at, &founder.members)?;
+        // Without names, as at a first boot: what founders begin with must be the same.
+        let unnamed = |member: &quoin_raft::Member| quoin_raft::Member {
+            name: String::new(),
+            ..member.clone()
+        };
+        let members: Vec<_> = founder.members.iter().map(unnamed).collect();
+        let founding = quoin_raft::Applied::founding(at, &members)?;
         staging.found(position, founding.membership.unwrap_or_else(Bytes::new));
         let made = backend.install(staging)?;
         backend.close()?;
