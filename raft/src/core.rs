@@ -368,6 +368,7 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         backoff: "20ms 50ms 100ms 150ms".into(),
         ..Default::default()
     };
+        state_machine_channel_size: Some(APPLY_QUEUE_MAX),
     settings
         .validate()
         .map_err(|error| Error::Config(error.to_string()))
@@ -501,6 +502,11 @@ async fn expire_loop<S: StateMachine>(core: Arc<Core<S>>) {
 
 /// The log is at most about this part of its bound longer than it.
 const CHECKPOINTS_PER_KEPT_BYTES: u64 = 4;
+/// Commands that may wait for apply, one for each time that more is committed. While
+/// a state is replaced apply waits for the whole transfer; at openraft's default of
+/// 1024 its core would then wait too, and neither append nor vote. What does not wait
+/// takes no memory.
+const APPLY_QUEUE_MAX: u64 = 1 << 20;
 /// A checkpoint for less costs more than the log it frees.
 const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 /// Pause between two rounds of the first election.

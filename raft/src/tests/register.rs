@@ -34,6 +34,8 @@ pub(crate) struct Disk {
     pub(crate) gate: Arc<Gate>,
     /// Snapshots that can be read.
     pub(crate) sources: Arc<AtomicUsize>,
+    /// Snapshots that arrive wait at the gate.
+    pub(crate) holds_snapshots: Arc<AtomicBool>,
     /// The next snapshot that is read has a flipped bit.
     pub(crate) damages_next: Arc<AtomicBool>,
 }
@@ -160,7 +162,10 @@ impl StateMachine for Register {
     }
 
     fn receive(&mut self) -> Result<Box<dyn SnapshotSink>, StateMachineError> {
-        Ok(Box::new(Sink::default()))
+        Ok(Box::new(Sink {
+            bytes: Vec::new(),
+            disk: self.disk.clone(),
+        }))
     }
 
     fn install(
@@ -232,9 +237,9 @@ impl SnapshotSource for Source {
     }
 }
 
-#[derive(Default)]
 struct Sink {
     bytes: Vec<u8>,
+    disk: Disk,
 }
 
 impl SnapshotSink for Sink {
@@ -243,6 +248,9 @@ impl SnapshotSink for Sink {
             return Err(StateMachineError::new("a damaged row"));
         }
         self.bytes.extend_from_slice(&chunk);
+        if self.disk.holds_snapshots.load(Ordering::Acquire) {
+            self.disk.gate.pass();
+        }
         Ok(())
     }
 
