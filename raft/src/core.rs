@@ -34,6 +34,7 @@ use crate::read_index::ReadRequest;
 use crate::repair::Repair;
 use crate::shared::{Shared, is_learner};
 use crate::snapshot::{Pins, Stages, Transfers};
+use crate::standing;
 use crate::state_machine::{SnapshotSink, StateMachine};
 use crate::transport::{self, Class, Identity, Link, Peers, Transport};
 use crate::types::{LogId, PeerNode, TypeConfig, hidden};
@@ -144,7 +145,7 @@ pub(crate) async fn run<S: StateMachine>(start: Start<S>) {
         Arc::clone(&shared.metrics),
         config.blocking.clone(),
     ));
-    let network = Network::new(peers.clone(), Arc::clone(&transfers));
+    let network = Network::new(peers.clone(), Arc::clone(&transfers), Arc::clone(&shared));
     let raft = match start_raft(&config, &log_store, network, applier, applied).await {
         Ok(raft) => raft,
         Err(error) => {
@@ -237,6 +238,7 @@ impl<S: StateMachine> Core<S> {
         tokio::spawn(purge_loop(Arc::clone(self)));
         tokio::spawn(disk_watch::watch(Arc::clone(self)));
         tokio::spawn(expire_loop(Arc::clone(self)));
+        tokio::spawn(standing::last_resort(Arc::clone(self)));
         tokio::spawn(membership::upkeep_loop(Arc::clone(self)));
         tokio::spawn(membership::leave(Arc::clone(self)));
         tokio::spawn(membership::ask_around(Arc::clone(self)));
@@ -366,9 +368,9 @@ fn raft_config(config: &Config) -> Result<openraft::Config, Error> {
         quorum_loss_probe_interval: Some(election.saturating_mul(2)),
         // The last one is what a member that comes up may have to wait.
         backoff: "20ms 50ms 100ms 150ms".into(),
+        state_machine_channel_size: Some(APPLY_QUEUE_MAX),
         ..Default::default()
     };
-        state_machine_channel_size: Some(APPLY_QUEUE_MAX),
     settings
         .validate()
         .map_err(|error| Error::Config(error.to_string()))
@@ -500,13 +502,13 @@ async fn expire_loop<S: StateMachine>(core: Arc<Core<S>>) {
     }
 }
 
-/// The log is at most about this part of its bound longer than it.
-const CHECKPOINTS_PER_KEPT_BYTES: u64 = 4;
 /// Commands that may wait for apply, one for each time that more is committed. While
 /// a state is replaced apply waits for the whole transfer; at openraft's default of
 /// 1024 its core would then wait too, and neither append nor vote. What does not wait
 /// takes no memory.
 const APPLY_QUEUE_MAX: u64 = 1 << 20;
+/// The log is at most about this part of its bound longer than it.
+const CHECKPOINTS_PER_KEPT_BYTES: u64 = 4;
 /// A checkpoint for less costs more than the log it frees.
 const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 /// Pause between two rounds of the first election.

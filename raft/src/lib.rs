@@ -29,6 +29,7 @@ mod rpc;
 mod shared;
 mod snapshot;
 mod stages;
+mod standing;
 mod state_machine;
 pub mod transport;
 mod types;

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use crate::acknowledged::Acknowledged;
 use crate::applier::SnapshotData;
 use crate::rpc::{self, AppendRequest, AppendResult};
+use crate::shared::Shared;
 use crate::snapshot::Transfers;
 use crate::transport::frame::{Frame, Kind};
 use crate::transport::{Class, Link, LinkError, Peers, Stream};
@@ -38,14 +39,16 @@ type Rpc<T> = Result<T, RPCError<TypeConfig>>;
 pub(crate) struct Network {
     peers: Peers,
     transfers: Arc<Transfers>,
+    shared: Arc<Shared>,
     acknowledged: Arc<Acknowledged>,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Peers, transfers: Arc<Transfers>) -> Self {
+    pub(crate) fn new(peers: Peers, transfers: Arc<Transfers>, shared: Arc<Shared>) -> Self {
         Self {
             peers,
             transfers,
+            shared,
             acknowledged: Arc::default(),
         }
     }
@@ -54,6 +57,7 @@ impl Network {
         Client {
             peers: self.peers.clone(),
             transfers: Arc::clone(&self.transfers),
+            shared: Arc::clone(&self.shared),
             acknowledged: Arc::clone(&self.acknowledged),
             target,
             urls: node.peer_urls.clone(),
@@ -78,6 +82,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Client {
     peers: Peers,
     transfers: Arc<Transfers>,
+    shared: Arc<Shared>,
     acknowledged: Arc<Acknowledged>,
     target: u64,
     urls: Arc<[String]>,
@@ -234,6 +239,11 @@ impl RaftNetworkV2<TypeConfig> for Client {
         let SnapshotData::Outgoing(pinned) = snapshot.snapshot else {
             return Err(NetworkError::from_string("a checkpoint cannot be sent").into());
         };
+        if !self.shared.stands() {
+            metrics.snapshots_send_failed.add(1);
+            let reason = "the state here is in doubt; only the log is given on";
+            return Err(Unreachable::from_string(reason).into());
+        }
         let link = self.link(Class::Snapshot);
         let sent = tokio::select! {
             sent = self.transfers.send(self.target, &link, vote, pinned) => sent,

@@ -283,9 +283,13 @@ impl Node {
     }
 
     /// Whether this member stands for election from now on. One that does not
-    /// still votes, and leads on if it does: hand over as well.
+    /// still votes, gives its state to nobody, and leads on if it does: hand over as
+    /// well. After ten election timeouts without a leader it stands all the same, for
+    /// its log may be the only complete one that is left.
     pub async fn set_standing(&self, stands: bool) {
-        self.inner.shared.set_standing(stands);
+        if !self.inner.shared.set_standing(stands) {
+            return;
+        }
         // One that has stopped stands for nothing.
         let _ = self.inner.commands.send(Command::Standing(stands)).await;
     }

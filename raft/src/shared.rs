@@ -82,8 +82,9 @@ impl Shared {
         self.stands.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_standing(&self, stands: bool) {
-        self.stands.store(stands, Ordering::Release);
+    /// Whether that is a change.
+    pub(crate) fn set_standing(&self, stands: bool) -> bool {
+        self.stands.swap(stands, Ordering::AcqRel) != stands
     }
 
     pub(crate) fn note_applied(&self, shown_index: u64) {

@@ -1,9 +1,11 @@
 //! The leader's state in place of one's own, with log and vote kept.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::faults::{leave_one_behind, quick, short_log};
 use super::harness::{Cluster, Net, until, within};
 use crate::transport::memory::MemoryNetwork;
 use crate::{Config, Node, ReplaceError};
@@ -135,5 +137,88 @@ async fn a_member_that_does_not_stand_votes_and_is_not_elected() {
     let left = left.unwrap();
     let elected = || cluster.members[left].node.as_ref().map(Node::status);
     until(|| elected().is_some_and(|status| status.leader == Some(status.member_id))).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_appends_however_long_the_new_state_takes_to_arrive() {
+    let net = Net::Memory(MemoryNetwork::new());
+    let cluster = Cluster::start(&net, 3, quick).await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    cluster.propose(leader, "before=1").await;
+    let disk = cluster.members[follower].disk.clone();
+    disk.holds_snapshots.store(true, Ordering::Release);
+    let node = cluster.members[follower].node().clone();
+    let replaced = tokio::spawn(async move { node.replace_state().await });
+    until(|| disk.gate.is_reached.load(Ordering::Acquire)).await;
+    // Each is committed by itself; openraft's own bound is 1024.
+    for number in 0..1500 {
+        cluster.propose(leader, &format!("k{number}=v")).await;
+    }
+    let last = cluster.members[leader].node().status().last_log_index;
+    let behind = cluster.members[follower].node().clone();
+    until(|| behind.status().committed_index >= last - 1).await;
+    assert!(!replaced.is_finished() && behind.status().applied_index < 100);
+    disk.gate.open();
+    within(replaced).await.unwrap().unwrap();
+    assert_eq!(
+        cluster.members[follower].read("k1499").await.as_deref(),
+        Some("v")
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_of_a_member_that_does_not_stand_is_not_lost_with_the_leader() {
+    let network = MemoryNetwork::new();
+    let net = Net::Memory(network.clone());
+    let mut cluster = Cluster::start(&net, 3, quick).await;
+    cluster.propose(0, "before=1").await;
+    let leader = cluster.leader().await;
+    let (unfit, laggard) = ((leader + 1) % 3, (leader + 2) % 3);
+    let unfit_node = cluster.members[unfit].node().clone();
+    unfit_node.set_standing(false).await;
+    let address = |place: usize| cluster.members[place].address.clone();
+    network.cut(&address(laggard), &address(leader));
+    network.cut(&address(laggard), &address(unfit));
+    // Acknowledged by the leader and the one that does not stand.
+    cluster.propose(leader, "ahead=1").await;
+    cluster.members[leader].stop().await;
+    network.heal();
+    until(|| unfit_node.status().leader == Some(unfit_node.status().member_id)).await;
+    let moved = async {
+        while unfit_node
+            .transfer_leadership(None, Duration::from_millis(500))
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(moved).await;
+    assert_eq!(cluster.leader().await, laggard);
+    assert_eq!(
+        cluster.members[laggard].read("ahead").await.as_deref(),
+        Some("1")
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_leader_in_doubt_of_its_state_gives_it_to_nobody() {
+    let mut cluster = Cluster::start(&Net::Tcp, 3, short_log).await;
+    let laggard = leave_one_behind(&mut cluster, "v").await;
+    let leader = cluster.leader().await;
+    let node = cluster.members[leader].node().clone();
+    node.set_standing(false).await;
+    cluster.members[laggard].start().await;
+    until(|| node.metrics().snapshots_send_failed.value() >= 1).await;
+    assert_eq!(node.metrics().snapshots_sent.value(), 0);
+    node.set_standing(true).await;
+    assert_eq!(
+        cluster.members[laggard].read("m119").await.as_deref(),
+        Some("v")
+    );
     cluster.stop().await;
 }
