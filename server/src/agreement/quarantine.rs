@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -27,6 +28,8 @@ pub(crate) struct Divergence {
     pub(crate) differed_index: u64,
     /// `differed_index` was looked up, and need not be again.
     pub(crate) is_located: bool,
+    /// What is stored differs, which the digest does not tell.
+    pub(crate) is_of_hash: bool,
 }
 
 /// Whether this member is in quarantine. Cheap to clone.
@@ -41,6 +44,8 @@ struct Inner {
     /// The same as `divergence`, for checks on every request.
     is_active: AtomicBool,
     divergence: watch::Sender<Option<Divergence>>,
+    /// Held for a change on disk and in memory: the two say the same.
+    turn: Mutex<()>,
 }
 
 /// Why it cannot be said whether a member is in quarantine.
@@ -75,6 +80,8 @@ struct Stored {
     differed_index: u64,
     #[serde(default)]
     is_located: bool,
+    #[serde(default)]
+    is_of_hash: bool,
 }
 
 impl Quarantine {
@@ -90,6 +97,7 @@ impl Quarantine {
                 path,
                 is_active: AtomicBool::new(divergence.is_some()),
                 divergence: watch::Sender::new(divergence),
+                turn: Mutex::new(()),
             }),
         })
     }
@@ -122,6 +130,24 @@ impl Quarantine {
     /// # Errors
     /// The file cannot be written: the quarantine ends with the process.
     pub(crate) fn enter(&self, divergence: Divergence) -> io::Result<()> {
+        let _turn = self.inner.turn.lock();
+        self.set(divergence)
+    }
+
+    /// Notes more about the quarantine that goes on for `known`; nothing if it has
+    /// ended meanwhile, or another one has begun. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub(crate) fn refine(&self, known: Divergence, refined: Divergence) -> io::Result<()> {
+        let _turn = self.inner.turn.lock();
+        if self.divergence() != Some(known) {
+            return Ok(());
+        }
+        self.set(refined)
+    }
+
+    fn set(&self, divergence: Divergence) -> io::Result<()> {
         self.inner.is_active.store(true, Ordering::Release);
         self.inner.divergence.send_replace(Some(divergence));
         let stored = Stored {
@@ -129,6 +155,7 @@ impl Quarantine {
             found_index: divergence.found_index,
             differed_index: divergence.differed_index,
             is_located: divergence.is_located,
+            is_of_hash: divergence.is_of_hash,
         };
         atomic_file::write(&self.inner.path, &serde_json::to_vec_pretty(&stored)?)
     }
@@ -138,6 +165,7 @@ impl Quarantine {
     /// # Errors
     /// The file cannot be removed: the quarantine goes on.
     pub(crate) fn leave(&self) -> io::Result<()> {
+        let _turn = self.inner.turn.lock();
         atomic_file::remove(&self.inner.path)?;
         self.inner.is_active.store(false, Ordering::Release);
         self.inner.divergence.send_replace(None);
@@ -167,6 +195,7 @@ fn read(path: &Path) -> Result<Option<Divergence>, QuarantineError> {
         found_index: stored.found_index,
         differed_index: stored.differed_index,
         is_located: stored.is_located,
+        is_of_hash: stored.is_of_hash,
     }))
 }
 
@@ -183,13 +212,26 @@ mod tests {
             found_index: 20,
             differed_index: 15,
             is_located: true,
+            is_of_hash: true,
         };
-        quarantine.enter(divergence).unwrap();
+        let found = Divergence {
+            is_located: false,
+            ..divergence
+        };
+        quarantine.enter(found).unwrap();
+        quarantine.refine(found, divergence).unwrap();
         quarantine.active().await;
         let restarted = Quarantine::open(directory.path()).unwrap();
         assert!(restarted.is_active());
         assert_eq!(restarted.divergence(), Some(divergence));
         restarted.leave().unwrap();
+        assert!(!restarted.is_active());
+        // Whoever looked something up about it meanwhile comes too late.
+        let refined = Divergence {
+            differed_index: 12,
+            ..divergence
+        };
+        restarted.refine(divergence, refined).unwrap();
         assert!(!restarted.is_active());
         let restarted = Quarantine::open(directory.path()).unwrap();
         assert_eq!(restarted.divergence(), None);

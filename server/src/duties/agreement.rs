@@ -10,7 +10,7 @@
 //! for election, hands leadership over, looks up where it parted, and raises its
 //! alarm. A quorum that agrees goes on.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use quoin_proto::{
@@ -200,6 +200,7 @@ impl AgreementDuty {
                     // Of what is stored nobody knows since when it differs.
                     is_located: subject == Subject::Hash,
                 })
+                    is_of_hash: subject == Subject::Hash,
                 .await;
                 if subject == Subject::Hash {
                     tracing::error!(
@@ -241,11 +242,16 @@ impl AgreementDuty {
         }
     }
 
-    /// Begins the quarantine, or writes down what more is known.
+    /// Begins the quarantine.
     async fn enter(&self, divergence: Divergence) {
         let quarantine = self.quarantine.clone();
-        let entered = tokio::task::spawn_blocking(move || quarantine.enter(divergence)).await;
-        if let Ok(Err(error)) = entered {
+        self.write_down(move |quarantine| quarantine.enter(divergence))
+            .await;
+    }
+
+    async fn write_down(&self, write: impl FnOnce(Quarantine) -> io::Result<()> + Send + 'static) {
+        let written = tokio::task::spawn_blocking(move || write(quarantine)).await;
+        if let Ok(Err(error)) = written {
             tracing::error!(%error, "the quarantine could not be written down; do not restart");
         }
     }
@@ -304,11 +310,13 @@ impl AgreementDuty {
             "is-exact" = is_exact,
             "state of this member differs from the quorum's; it stops serving until it is repaired"
         );
-        self.enter(Divergence {
+        let located = Divergence {
             differed_index,
             is_located: true,
             ..found
-        })
-        .await;
+        };
+        // A repair may have ended it meanwhile.
+        self.write_down(move |quarantine| quarantine.refine(found, located))
+            .await;
     }
 }
