@@ -12,30 +12,57 @@ use crate::mvcc::{HashKv, ReadTransaction};
 /// Hashes kept for members that ask or object late.
 const KNOWN_MAX: usize = 4;
 
+/// A view to be hashed.
+#[derive(Debug)]
+pub(crate) struct PinnedView {
+    /// The entry that it is as of.
+    pub(crate) index: u64,
+    pub(crate) view: ReadTransaction,
+    /// Of which state it is a view: how many took each other's place before.
+    pub(super) generation: u64,
+}
+
+impl PinnedView {
+    /// To be told with its hash.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
 /// Views to be hashed, and hashes.
 #[derive(Debug, Default)]
 pub(super) struct Hashes {
-    pinned: Option<(u64, ReadTransaction)>,
+    pinned: Option<PinnedView>,
     known: BTreeMap<u64, u128>,
+    generation: u64,
 }
 
 impl Hashes {
     /// The entry at `index` asks for a hash of this view.
     pub(super) fn pin(&mut self, index: u64, view: ReadTransaction) {
-        self.pinned = Some((index, view));
+        self.pinned = Some(PinnedView {
+            index,
+            view,
+            generation: self.generation,
+        });
     }
 
     /// Takes the view that waits.
-    pub(super) fn take(&mut self) -> Option<(u64, ReadTransaction)> {
+    pub(super) fn take(&mut self) -> Option<PinnedView> {
         self.pinned.take()
     }
 
-    /// The view of `index` was hashed.
-    pub(super) fn note(&mut self, index: u64, value: u128) {
+    /// The view of `index` was hashed; false if it is one of a state that was
+    /// replaced meanwhile.
+    pub(super) fn note(&mut self, index: u64, generation: u64, value: u128) -> bool {
+        if generation != self.generation {
+            return false;
+        }
         self.known.insert(index, value);
         while self.known.len() > KNOWN_MAX {
             self.known.pop_first();
         }
+        true
     }
 
     /// The hash of the view of `index`.
@@ -45,7 +72,10 @@ impl Hashes {
 
     /// Another state took the place of the one that was hashed.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            generation: self.generation + 1,
+            ..Self::default()
+        };
     }
 }
 
@@ -55,4 +85,21 @@ pub(crate) fn value_of(hash: &HashKv) -> u128 {
     // Of the compact revision as much as there is room for: -1 is none.
     let compacted = u128::from(compacted as u32);
     u128::from(revision) << 64 | compacted << 32 | u128::from(hash.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_of_a_state_that_was_replaced_meanwhile_counts_for_nothing() {
+        let mut hashes = Hashes::default();
+        assert!(hashes.note(5, 0, 50));
+        hashes.forget();
+        assert_eq!(hashes.get(5), None);
+        assert!(!hashes.note(6, 0, 60));
+        assert_eq!(hashes.get(6), None);
+        assert!(hashes.note(6, 1, 61));
+        assert_eq!(hashes.get(6), Some(61));
+    }
 }

@@ -19,7 +19,7 @@ use quoin_proto::quoinpb::{StateDigest, StateHash, command::Request};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use ballots::{Finding, Vote};
-pub(crate) use hashes::value_of;
+pub(crate) use hashes::{PinnedView, value_of};
 #[expect(
     unreachable_pub,
     reason = "a source of the public `bootstrap::StartError`"
@@ -154,31 +154,47 @@ impl Agreement {
     }
 
     /// A view that is to be hashed.
-    pub(crate) fn take_pinned(&self) -> Option<(u64, ReadTransaction)> {
+    pub(crate) fn take_pinned(&self) -> Option<PinnedView> {
         self.inner.state.lock().hashes.take()
     }
 
-    /// The view of `index` has this hash.
-    pub(crate) fn hashed(&self, index: u64, value: u128) {
+    /// The view of `index` has this hash; false if the state was replaced since.
+    pub(crate) fn hashed(&self, index: u64, generation: u64, value: u128) -> bool {
         let mut state = self.inner.state.lock();
-        state.hashes.note(index, value);
+        if !state.hashes.note(index, generation, value) {
+            return false;
+        }
         state.hash_ballots.know_own(index, value, Instant::now());
         drop(state);
         self.inner.last_hashed.send_replace((index, value));
         self.inner.attention.notify_one();
+        true
     }
 
     /// Index of the last hash; 0 for none.
-    pub(crate) fn last_hashed(&self) -> u64 {
+    fn last_hashed(&self) -> u64 {
         self.inner.last_hashed.borrow().0
     }
 
     /// Waits for a hash behind `index`. Cancel safe.
-    pub(crate) async fn hashed_after(&self, index: u64) -> (u64, u128) {
+    async fn hashed_after(&self, index: u64) -> (u64, u128) {
         let mut hashed = self.inner.last_hashed.subscribe();
         // The sender lives in `self`, so the channel cannot close meanwhile.
         let next = hashed.wait_for(|(last, _)| *last > index).await;
         next.map_or((0, 0), |next| *next)
+    }
+
+    /// Waits for the hash that `begin` has all members make; answers its entry too.
+    ///
+    /// # Errors
+    /// Those of `begin`.
+    pub(crate) async fn hash_now<T, E>(
+        &self,
+        begin: impl Future<Output = Result<T, E>>,
+    ) -> Result<(u64, u128), E> {
+        let before = self.last_hashed();
+        begin.await?;
+        Ok(self.hashed_after(before).await)
     }
 
     /// The hash of the view of `index`, once it is known.

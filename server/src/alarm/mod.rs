@@ -82,11 +82,14 @@ impl Alarms {
         self.active.read().contains_key(&key)
     }
 
-    /// CORRUPT is active for this member and concerns it alone.
-    pub(crate) fn is_quarantine(&self, member_id: u64) -> bool {
+    /// Since which entry this member's state differs, if CORRUPT is active for it and
+    /// concerns it alone.
+    pub(crate) fn quarantined_since(&self, member_id: u64) -> Option<u64> {
         let key = (member_id, AlarmType::Corrupt as i32);
-        let active = self.active.read();
-        matches!(active.get(&key), Some(Concern::Member(_)))
+        match self.active.read().get(&key) {
+            Some(Concern::Member(index)) => Some(*index),
+            Some(Concern::Cluster) | None => None,
+        }
     }
 
     /// Clears exactly this alarm; false if it was not active.

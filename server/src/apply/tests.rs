@@ -400,11 +400,11 @@ fn a_hash_is_of_everything_up_to_the_end_of_its_entry() {
     let hashes = beds.each_mut().map(|bed| {
         bed.apply(vec![put("a", 0)], 1);
         bed.apply(vec![put("b", 0), begin(), put("c", 0)], 1);
-        let (index, view) = bed.agreement.take_pinned().unwrap();
-        assert_eq!((index, view.revision()), (2, 4));
+        let pinned = bed.agreement.take_pinned().unwrap();
+        assert_eq!((pinned.index, pinned.view.revision()), (2, 4));
         // However late it is hashed.
         bed.apply(vec![put("d", 0)], 1);
-        agreement::value_of(&view.hash_kv(0).unwrap())
+        agreement::value_of(&pinned.view.hash_kv(0).unwrap())
     });
     assert_eq!(hashes[0], hashes[1]);
     let other = Vote {
@@ -416,7 +416,7 @@ fn a_hash_is_of_everything_up_to_the_end_of_its_entry() {
     beds[0].apply(vec![other.to_request(Subject::Hash)], 1);
     let voters = [2, 8, 9].into();
     assert_eq!(beds[0].agreement.review(2, &voters, false), vec![]);
-    beds[0].agreement.hashed(2, hashes[0]);
+    assert!(beds[0].agreement.hashed(2, 0, hashes[0]));
     let said = Vote {
         member_id: 2,
         value: hashes[0],

@@ -71,6 +71,8 @@ impl AgreementDuty {
                 () = self.agreement.attention() => {}
                 _ = looks.tick() => {}
             }
+            // In quarantine too: no view waits for ever, and a repair compares hashes.
+            hashing.hash_pinned(&self.agreement);
             if self.quarantine.is_active() {
                 is_isolated = true;
                 // A view that nobody hashes would hold compaction up.
@@ -81,7 +83,6 @@ impl AgreementDuty {
             if std::mem::take(&mut is_isolated) {
                 self.node.set_standing(true).await;
             }
-            hashing.hash_pinned(&self.agreement);
             self.settle_disputes().await;
             let is_alone = self.voters().len() <= 1 && self.node.membership().len() <= 1;
             let status = self.node.status();
@@ -199,8 +200,8 @@ impl AgreementDuty {
                     differed_index: index,
                     // Of what is stored nobody knows since when it differs.
                     is_located: subject == Subject::Hash,
-                })
                     is_of_hash: subject == Subject::Hash,
+                })
                 .await;
                 if subject == Subject::Hash {
                     tracing::error!(
@@ -244,12 +245,12 @@ impl AgreementDuty {
 
     /// Begins the quarantine.
     async fn enter(&self, divergence: Divergence) {
-        let quarantine = self.quarantine.clone();
         self.write_down(move |quarantine| quarantine.enter(divergence))
             .await;
     }
 
     async fn write_down(&self, write: impl FnOnce(Quarantine) -> io::Result<()> + Send + 'static) {
+        let quarantine = self.quarantine.clone();
         let written = tokio::task::spawn_blocking(move || write(quarantine)).await;
         if let Ok(Err(error)) = written {
             tracing::error!(%error, "the quarantine could not be written down; do not restart");

@@ -70,18 +70,20 @@ impl Hashing {
         if self.under_way.is_some() {
             return;
         }
-        let Some((index, view)) = agreement.take_pinned() else {
+        let Some(pinned) = agreement.take_pinned() else {
             return;
         };
+        let (index, generation) = (pinned.index, pinned.generation());
         let (done, hashed) = oneshot::channel();
         let agreement = agreement.clone();
         // Ends with the last record.
-        tokio::task::spawn_blocking(move || match view.hash_kv(0) {
+        tokio::task::spawn_blocking(move || match pinned.view.hash_kv(0) {
             Ok(hash) => {
                 let value = value_of(&hash);
-                // The receiver lives as long as the member.
-                let _ = done.send((index, value));
-                agreement.hashed(index, value);
+                if agreement.hashed(index, generation, value) {
+                    // The receiver lives as long as the member.
+                    let _ = done.send((index, value));
+                }
             }
             Err(error) => tracing::error!(%error, index, "cannot hash what is stored"),
         });

@@ -58,11 +58,9 @@ impl InitialCheck {
     async fn compare(&self) -> Result<(), String> {
         let passed = self.gate.pass().await;
         passed.map_err(|error| error.to_string())?;
-        let before = self.agreement.last_hashed();
         let begin = Request::StateHashBegin(StateHashBegin {});
-        let begun = self.proposer.propose(begin).await;
-        begun.map_err(|error| error.to_string())?;
-        let (index, own) = self.agreement.hashed_after(before).await;
+        let hashed = self.agreement.hash_now(self.proposer.propose(begin)).await;
+        let (index, own) = hashed.map_err(|error| error.to_string())?;
         if self.node.status().leader == Some(self.member_id) {
             // The others compare theirs with this one.
             return self.say(index, own).await;
