@@ -99,7 +99,17 @@ impl LogExamination {
         Some(format!("{} at offset {}", torn.path.display(), torn.offset))
     }
 
-    /// The entries behind a state, in order, committed or not.
+    /// Whether the log went another way than what `applied` is of. So it is after a
+    /// crash between the installation of a snapshot and the removal of the entries
+    /// that the snapshot overrules: none of those that follow was ever committed.
+    pub fn contradicts(&self, applied: &Applied) -> bool {
+        let term = |at: LogId| Some((self.term_at(at.index)?, at.term));
+        let terms = applied.log_id.and_then(term);
+        terms.is_some_and(|(held, applied)| held != applied)
+    }
+
+    /// The entries behind a state, in order, committed or not; none if the log
+    /// [contradicts](Self::contradicts) it.
     ///
     /// # Errors
     /// There is a hole between the state and the log, or the state's membership
@@ -107,8 +117,10 @@ impl LogExamination {
     pub fn entries_after(&self, applied: &Applied) -> Result<Entries<'_>, Error> {
         let before = applied.membership.as_ref().map(Quorums::decode);
         let before = before.transpose()?.map(|quorums| quorums.membership);
+        let is_overruled = self.contradicts(applied);
         let applied = applied.log_id.map_or(0, |at| at.index);
-        let next = self.last().map_or(0, |last| last.index);
+        let last = self.last().filter(|_| !is_overruled);
+        let next = last.map_or(0, |last| last.index);
         if applied < next && self.first_index() > applied + 1 {
             return Err(Error::Corrupt {
                 what: "state",

@@ -4,6 +4,7 @@
 mod cluster;
 mod disk;
 mod entry_codec;
+mod examination;
 mod faults;
 mod frame;
 mod full;

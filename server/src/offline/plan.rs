@@ -263,7 +263,14 @@ fn read_state(survivor: &mut Survivor, work: &Path, told: Told<'_>) -> Option<St
     if let Some(cut) = state.cut.take() {
         report.damage.push(cut);
     }
-    if state.checkpoint.index > report.last.index {
+    if state.is_log_overruled {
+        report.damage.push(format!(
+            "a snapshot was installed up to entry {} and the log not yet cut: entries in it from \
+             there on are of a leader that was overruled, and do not count",
+            state.checkpoint.index
+        ));
+    }
+    if state.is_log_overruled || state.checkpoint.index > report.last.index {
         // A snapshot was installed, and the log had not given way yet.
         report.last = state.checkpoint;
     }

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) memberships: Memberships,
     /// Why it does not go to the end of the log.
     pub(super) cut: Option<String>,
+    /// The log went another way than the checkpoint, and does not count.
+    pub(super) is_log_overruled: bool,
     /// After everything that has files in it.
     _directory: TempDir,
 }
@@ -119,6 +121,7 @@ impl State {
             replayed_count: 0,
             memberships: Memberships::default(),
             cut: None,
+            is_log_overruled: log.contradicts(&recovered),
             _directory: directory,
         };
         if let Some(encoded) = &recovered.membership {
