@@ -270,6 +270,55 @@ async fn a_member_that_was_behind_is_not_taken_for_the_whole() {
     assert_eq!(get(&new, 0, "third").await.as_deref(), Some("written"));
 }
 
+/// Says of a stopped member that its state differs from that of the others.
+fn quarantine(data: &Path) {
+    let text = r#"{"format":1,"found_index":5,"differed_index":5,"is_located":true}"#;
+    fs::write(data.join("member/quarantine.json"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_freshest_log_counts_beside_a_state_that_does_not() {
+    let mut cluster = Cluster::start(Options::new(3)).await.unwrap();
+    put(&cluster, 0, "first", "written").await;
+    let leader = cluster.wait_leader().await.unwrap();
+    let (behind, ahead) = ((leader + 1) % 3, (leader + 2) % 3);
+    let index = cluster.status(leader).await.unwrap().raft_index;
+    cluster.wait_applied(behind, index).await.unwrap();
+    cluster.kill(behind).unwrap();
+    put(&cluster, leader, "second", "written").await;
+    put(&cluster, ahead, "third", "written").await;
+    cluster.kill_all().unwrap();
+    let data = |position: usize| cluster.member(position).unwrap().data.clone();
+    let (behind, ahead) = (data(behind), data(ahead));
+    quarantine(&ahead);
+
+    let both = plan(&[&behind, &ahead]);
+    assert_eq!(both["missing"]["verdict"], "complete", "{both}");
+    assert_eq!(both["freshest"], ahead.to_str().unwrap());
+    let damage = both["directories"][1]["damage"].to_string();
+    assert!(damage.contains("in quarantine"), "{damage}");
+    assert!(damage.contains("its log is used"), "{damage}");
+    let (mut new, _) = recovered(&[&behind, &ahead], &[]);
+    start(&mut new).await;
+    for key in ["first", "second", "third"] {
+        assert_eq!(get(&new, 0, key).await.as_deref(), Some("written"));
+    }
+
+    // Without any state there is nothing to apply logs to.
+    quarantine(&behind);
+    let nowhere = refusal(&[
+        "recover",
+        "--apply",
+        "--accept-missing-writes",
+        "--data-dir=/nowhere",
+        "--name=m0",
+        "--initial-advertise-peer-urls=http://127.0.0.1:1",
+        behind.to_str().unwrap(),
+        ahead.to_str().unwrap(),
+    ]);
+    assert!(nowhere.contains("in quarantine"), "{nowhere}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_log_counts_up_to_its_damage_and_proves_nothing() {
     let disaster = disaster(&[]).await;

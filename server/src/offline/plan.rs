@@ -48,6 +48,8 @@ pub struct Plan {
     chosen: Option<(usize, State)>,
     electorates: Vec<Electorate>,
     verdict: Verdict,
+    /// The freshest log goes on where no usable state leads up to: what that is.
+    unreached: Option<String>,
 }
 
 impl Plan {
@@ -88,6 +90,11 @@ impl Plan {
                 chosen = Some((position, state));
             }
         }
+        if let Some((position, known)) = &chosen
+            && let Some(state) = lend(&mut survivors, *position, known, work_directory, told)
+        {
+            chosen = Some((*position, state));
+        }
         compare_states(&mut survivors);
         let memberships = newest
             .map(|(_, memberships)| memberships)
@@ -123,12 +130,18 @@ impl Plan {
             ),
             None => 0,
         };
+        let is_behind = last != freshest_last;
+        let unreached = chosen
+            .as_ref()
+            .filter(|(position, _)| is_behind && *position != freshest)
+            .and(survivors.get(freshest))
+            .map(|survivor| unreached(&survivor.report, common_index));
         let verdict = Verdict::of(&Evidence {
             electorates: electorates.clone(),
             committed_index,
             last_index: last.index,
             common_index,
-            is_behind: last != freshest_last,
+            is_behind,
         });
         Self {
             survivors,
@@ -136,7 +149,13 @@ impl Plan {
             chosen,
             electorates,
             verdict,
+            unreached,
         }
+    }
+
+    /// What the freshest log has and no usable state leads up to, if anything.
+    pub(super) fn unreached(&self) -> Option<&str> {
+        self.unreached.as_deref()
     }
 
     /// What each directory holds, in the order given.
@@ -291,6 +310,57 @@ fn read_state(survivor: &mut Survivor, work: &Path, told: Told<'_>) -> Option<St
         .map(|base| format!("{:032x}@{base}", digest.value));
     report.digest = known.unwrap_or_default();
     Some(state)
+}
+
+/// Applies the freshest log to the checkpoint of the one at `position`, whose state
+/// `known` is, if the freshest one has no state to be used. A log that has the last
+/// entry of a checkpoint has what led to it too. Source: Raft paper, 5.3.
+fn lend(
+    survivors: &mut [Survivor],
+    position: usize,
+    known: &State,
+    work: &Path,
+    told: Told<'_>,
+) -> Option<State> {
+    let freshest = by_freshness(survivors).first().copied()?;
+    let (lender, used) = (survivors.get(freshest)?, survivors.get(position)?);
+    let end = lender.report.last;
+    if lender.report.is_usable || !lender.report.is_log_sound || end <= known.last {
+        return None;
+    }
+    let (log, checkpoint) = (lender.log.as_ref()?, known.checkpoint);
+    if log.term_at(checkpoint.index) != Some(checkpoint.term) {
+        return None;
+    }
+    let owner = backend::Identity {
+        cluster_id: used.report.cluster_id,
+        member_id: used.report.member_id,
+    };
+    let state = State::read(&used.backend_directory, owner, log, work, told).ok()?;
+    if state.cut.is_some() || state.last != end {
+        return None;
+    }
+    let text = format!(
+        "its log is used: it was applied to the checkpoint of {}, from entry {} to {}",
+        used.report.directory.display(),
+        checkpoint.index.saturating_add(1),
+        end.index
+    );
+    survivors.get_mut(freshest)?.report.damage.push(text);
+    Some(state)
+}
+
+/// What to do about entries behind `common_index` that cannot be applied.
+fn unreached(freshest: &Report, common_index: u64) -> String {
+    let directory = freshest.directory.display();
+    format!(
+        "{directory} has the freshest log, with entries {} to {} that cannot be applied: its own \
+         state cannot be used ({}), and no other checkpoint leads up to them; add a directory whose \
+         state does, or leave {directory} out to go on without these entries",
+        common_index.saturating_add(1),
+        freshest.last.index,
+        freshest.damage.join("; ")
+    )
 }
 
 /// Why a state is known to be wrong, if it is.

@@ -45,13 +45,16 @@ impl Plan {
     ///
     /// # Errors
     /// Something acknowledged may be missing and `accept_missing_writes` is not
-    /// set, the new cluster would be the old one, or the place is taken.
+    /// set, the freshest log has entries that no state leads up to, the new cluster would be the old one, or the place is taken.
     pub fn apply(
         self,
         founder: Founder,
         accept_missing_writes: bool,
         told: &mut dyn FnMut(&Progress),
     ) -> Result<Recovery, OfflineError> {
+        if let Some(text) = self.unreached() {
+            return Err(OfflineError::Sources(text.to_owned()));
+        }
         if let verdict @ Verdict::Unproven { .. } = self.verdict()
             && !accept_missing_writes
         {
