@@ -425,7 +425,7 @@ impl Applier {
         let key = cluster::row_key(id);
         tx.delete_row(Table::Members, &key);
         tx.put_row(Table::MembersRemoved, &key, &[]);
-        if self.parts.alarms.is_quarantine(id) {
+        if self.parts.alarms.quarantined_since(id).is_some() {
             // It concerned that member alone.
             let alarm = AlarmMember {
                 member_id: id,
