@@ -76,6 +76,9 @@ async fn round(system: &System, flags: &CompactionFlags, seed: u64) -> Result<Ro
         complete(&filled, keys.keys_count)?;
     }
     tokio::time::sleep(REST).await;
+    // What the system has not written yet would slow down the first measurement alone.
+    let written = tokio::process::Command::new("sync").status().await;
+    written.map_err(Error::io("sync"))?;
     let backend = deployment.folder.join("member/backend");
     let bytes = || size(&backend).map_err(Error::io("backend"));
     let timed = Options {
