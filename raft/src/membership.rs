@@ -40,6 +40,9 @@ pub(crate) async fn change<S: StateMachine>(
     loop {
         let metrics = core.raft.metrics().borrow_watched().clone();
         let membership = metrics.membership_config.membership();
+        if !may_change(core.shared.member_id, membership) {
+            return Err(MembershipError::NotLeader { leader: None });
+        }
         let (planned, retain) = plan(change.clone(), membership, &metrics)?;
         match submit(core, planned, retain).await {
             // An earlier change, ours or a promotion, is about to be committed.
@@ -50,6 +53,12 @@ pub(crate) async fn change<S: StateMachine>(
             result => return result.map_err(MembershipError::from),
         }
     }
+}
+
+/// A leader that was removed leads on for a moment, and openraft takes no further
+/// change from it: the next leader makes it.
+fn may_change(own: u64, membership: &Membership) -> bool {
+    membership.get_node(&own).is_some()
 }
 
 /// Moves leadership to `target` or to the best voter.
@@ -93,11 +102,12 @@ pub(crate) async fn hand_over<S: StateMachine>(
 /// While this member leads: promotes who has caught up, finishes what an
 /// earlier leader left half done.
 pub(crate) async fn upkeep_loop<S: StateMachine>(core: Arc<Core<S>>) {
+    let own = core.shared.member_id;
     let mut server = core.raft.server_metrics();
     loop {
         let needed = server.wait_until(|server| {
             let membership = server.membership_config.membership();
-            server.state.is_leader() && needs_upkeep(membership)
+            server.state.is_leader() && may_change(own, membership) && needs_upkeep(membership)
         });
         if needed.await.is_err() {
             return;
