@@ -152,11 +152,8 @@ pub(crate) async fn wait_for_log<S: StateMachine>(
         .map_err(|_| behind(format!("not committed here within {LOG_DEADLINE:?}")))?
         .map_err(|_| ReplaceError::Stopped)?;
     let (durable, index) = (core.log_store.durable(), shown(&upto).index);
-    let waiting = core.config.blocking.run(move || durable.wait_for(index));
-    let durable = waiting.await;
-    durable
-        .map_err(|error| behind(error.to_string()))?
-        .map_err(|error| behind(error.to_string()))
+    let reached = durable.reached(index, &core.config.blocking).await;
+    reached.map_err(|error| behind(error.to_string()))
 }
 
 /// Receives the snapshot that a [`Place`] waits for. Not one of the attempts of

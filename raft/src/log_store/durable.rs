@@ -5,9 +5,14 @@
 //! snapshot covers counts as durable although its entries were never here.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::type_config::TypeConfigExt;
 
 use super::LogStore;
+use crate::blocking::Blocking;
 use crate::error::Error;
+use crate::types::TypeConfig;
 
 /// A watch on the durable index. Clones share it.
 #[derive(Clone, Debug)]
@@ -30,7 +35,8 @@ impl Durable {
         self.wal.index().map_or(0, |index| index + 1).max(purged)
     }
 
-    /// Blocks until `index` is durable. Not for async code.
+    /// Blocks until `index` is durable. Not for async code, and not where nobody but
+    /// the waiting thread would work a log without threads.
     ///
     /// # Errors
     /// The log failed or was closed before.
@@ -43,4 +49,26 @@ impl Durable {
         }
         Ok(self.wal.wait_for(hidden)?)
     }
+
+    /// The same for async code: waits where `blocking` says.
+    ///
+    /// # Errors
+    /// As [`Durable::wait_for`].
+    pub(crate) async fn reached(&self, index: u64, blocking: &Blocking) -> Result<(), Error> {
+        if let Blocking::Threads = blocking {
+            let durable = self.clone();
+            let waited = blocking.run(move || durable.wait_for(index)).await;
+            return waited.map_err(|error| Error::Raft(error.to_string()))?;
+        }
+        while self.index() < index {
+            if let Some(failure) = self.store.failure() {
+                return Err(failure);
+            }
+            TypeConfig::sleep(POLL).await;
+        }
+        Ok(())
+    }
 }
+
+/// Pause between two looks at a log without threads.
+const POLL: Duration = Duration::from_millis(2);
