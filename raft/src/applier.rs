@@ -28,7 +28,7 @@ use crate::error::{ReplaceError, StateMachineError, StopReason};
 use crate::log_store::entry_codec;
 use crate::repair;
 use crate::shared::{Shared, members_of, removed_between};
-use crate::snapshot::{Pinned, Pins};
+use crate::snapshot::{Pinned, Pins, sink_closed_off_thread, source_closed_off_thread};
 use crate::state_machine::{
     Applied, Committed, Payload, SnapshotSink, SnapshotSource, StateMachine,
 };
@@ -135,11 +135,16 @@ impl<S: StateMachine> Applier<S> {
 
     /// The state as it is now, on its way out.
     pub(crate) fn outgoing(&self) -> Result<Arc<Pinned>, StateMachineError> {
-        let source = self.machine.lock().snapshot()?;
+        let source = self.source()?;
         let meta = meta_of(&source.applied()).map_err(StateMachineError::new)?;
         let pinned = Arc::new(Pinned::new(meta, source));
         self.pins.add(&pinned);
         Ok(pinned)
+    }
+
+    fn source(&self) -> Result<Box<dyn SnapshotSource>, StateMachineError> {
+        let source = self.machine.lock().snapshot()?;
+        Ok(source_closed_off_thread(source, self.blocking.clone()))
     }
 
     /// Whether the state has the entry's effects already.
@@ -159,7 +164,8 @@ impl<S: StateMachine> Applier<S> {
         Box::pin(async move {
             let made = blocking.run(move || machine.lock().receive()).await;
             let made = made.map_err(|error| error.to_string())?;
-            made.map_err(|error| error.to_string())
+            let sink = made.map_err(|error| error.to_string())?;
+            Ok(sink_closed_off_thread(sink, blocking))
         })
     }
 
@@ -364,7 +370,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Applier<S> {
         let pinned = match self.pins.usable() {
             Some(pinned) => pinned,
             None => {
-                let source = self.machine.lock().snapshot().map_err(io::Error::other)?;
+                let source = self.source().map_err(io::Error::other)?;
                 let meta = meta_of(&source.applied())?;
                 if meta.last_log_id.is_none() {
                     return Ok(None);

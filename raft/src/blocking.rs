@@ -44,7 +44,11 @@ impl Blocking {
     /// Drops what may take its time, because files go with it.
     pub(crate) fn discard(&self, what: impl Send + 'static) {
         match self {
-            Self::Threads => drop(tokio::task::spawn_blocking(move || drop(what))),
+            Self::Threads => match tokio::runtime::Handle::try_current() {
+                Ok(handle) => drop(handle.spawn_blocking(move || drop(what))),
+                // The runtime is gone: nobody waits for this thread.
+                Err(_) => drop(what),
+            },
             Self::InPlace(_) => drop(what),
         }
     }

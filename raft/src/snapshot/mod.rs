@@ -15,12 +15,14 @@
 //! process held of a transfer does not outlive it.
 
 mod cursor;
+mod off_thread;
 mod pinned;
 mod receiver;
 mod sender;
 mod stages;
 mod transfers;
 
+pub(crate) use off_thread::{sink_closed_off_thread, source_closed_off_thread};
 pub(crate) use pinned::{Pinned, Pins};
 pub(crate) use receiver::Receiver;
 pub(crate) use stages::Stages;
