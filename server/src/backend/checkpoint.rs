@@ -222,6 +222,9 @@ impl Checkpointer {
 
     /// Makes `CURRENT` name this state, unless no state outlives the process.
     pub(super) fn make_current(&mut self, cold: &ColdStore) -> Result<(), Error> {
+        // Before the rename: an error may come after it, when `CURRENT` names this
+        // state already. What it does not name goes at the next start.
+        cold.set_obsolete(false);
         if !self.shared.opener.is_volatile() {
             let current = Current {
                 engine: self.shared.opener.name().to_owned(),
@@ -229,7 +232,6 @@ impl Checkpointer {
             };
             self.shared.state.write_current(&current)?;
         }
-        cold.set_obsolete(false);
         self.is_current = true;
         Ok(())
     }

@@ -389,7 +389,7 @@ impl Shared {
         }
     }
 
-    /// Reads what `CURRENT` names, if there is one, and removes everything else.
+    /// Reads what `CURRENT` names, if there is one, and then removes everything else.
     fn recover(self: &Arc<Self>) -> Result<Checkpointer, Error> {
         let mut checkpointer = Checkpointer {
             shared: Arc::clone(self),
@@ -404,10 +404,8 @@ impl Shared {
         if self.opener.is_volatile() {
             return Ok(checkpointer);
         }
-        let current = self.state.read_current()?;
-        self.state
-            .remove_others(current.as_ref().map(|current| current.generation))?;
-        let Some(current) = current else {
+        let Some(current) = self.state.read_current()? else {
+            self.state.remove_all()?;
             return Ok(checkpointer);
         };
         let cold = Arc::new(self.open_cold_store(&current)?);
@@ -420,6 +418,8 @@ impl Shared {
                 found,
             });
         }
+        // Not before it is known that the state is whole.
+        self.state.remove_others(current.generation)?;
         checkpointer.next_id = loaded.meta.next_id;
         checkpointer.is_current = true;
         checkpointer.pages = self.adopt(&cold, loaded);

@@ -80,13 +80,27 @@ impl StateDirectory {
         sync_directory(&self.root)
     }
 
-    /// Removes every state directory but `kept`.
+    /// Removes every state directory but the current one, once its name is durable:
+    /// an earlier start may have failed to see to that.
+    ///
+    /// # Errors
+    ///
+    /// A directory cannot be synced, listed or removed.
+    pub(super) fn remove_others(&self, current: u64) -> Result<(), Error> {
+        sync_directory(&self.root)?;
+        self.remove(Some(self.path(current)))
+    }
+
+    /// Removes every state directory.
     ///
     /// # Errors
     ///
     /// A directory cannot be listed or removed.
-    pub(super) fn remove_others(&self, kept: Option<u64>) -> Result<(), Error> {
-        let kept = kept.map(|generation| self.path(generation));
+    pub(super) fn remove_all(&self) -> Result<(), Error> {
+        self.remove(None)
+    }
+
+    fn remove(&self, kept: Option<PathBuf>) -> Result<(), Error> {
         for entry in fs::read_dir(&self.root).map_err(Error::io("list", &self.root))? {
             let path = entry.map_err(Error::io("list", &self.root))?.path();
             let name = path

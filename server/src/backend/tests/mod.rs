@@ -10,6 +10,7 @@ mod limits;
 mod model;
 mod random;
 mod space;
+mod switch;
 mod transfer;
 
 use std::sync::Arc;

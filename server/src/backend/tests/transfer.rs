@@ -7,7 +7,7 @@ use super::{KINDS, Place, wait};
 use crate::backend::{Backend, EngineKind, Error, Table};
 
 /// A backend with blocks, records in memory and rows, and its state.
-fn filled(place: &Place, seed: u16) -> (Backend, State) {
+pub(super) fn filled(place: &Place, seed: u16) -> (Backend, State) {
     let backend = place.open();
     let mut state = State::default();
     for round in 0..2 {
@@ -29,7 +29,7 @@ fn filled(place: &Place, seed: u16) -> (Backend, State) {
     (backend, state)
 }
 
-fn stream(backend: &Backend) -> Vec<u8> {
+pub(super) fn stream(backend: &Backend) -> Vec<u8> {
     let mut snapshot = backend.snapshot();
     let mut stream = Vec::new();
     while let Some(chunk) = snapshot.next_chunk().unwrap() {
@@ -38,7 +38,7 @@ fn stream(backend: &Backend) -> Vec<u8> {
     stream
 }
 
-fn receive(backend: &Backend, stream: &[u8]) -> Result<(), Error> {
+pub(super) fn receive(backend: &Backend, stream: &[u8]) -> Result<(), Error> {
     let mut staging = backend.stage()?;
     staging.write(stream)?;
     backend.install(staging).map(drop)
