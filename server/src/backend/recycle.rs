@@ -106,6 +106,10 @@ impl Recycling {
     }
 
     fn write(&mut self, changes: Vec<super::engine::Change>, bytes: u64) -> Result<(), Error> {
+        if changes.is_empty() {
+            // An engine that was written to needs a commit before it can be closed.
+            return Ok(());
+        }
         let engine = self.target.engine()?;
         engine.write(changes)?;
         self.credit_bytes = self.credit_bytes.saturating_sub(bytes);

@@ -51,6 +51,8 @@ pub struct Staging {
     tables: Tables,
     rows: BTreeSet<(Table, Bytes)>,
     uncommitted_bytes: usize,
+    /// Whether the engine has changes that a commit can still end: it did not fail.
+    is_committable: bool,
 }
 
 /// A received state, ready to be switched to.
@@ -77,6 +79,7 @@ impl Staging {
             tables: Tables::default(),
             rows: BTreeSet::new(),
             uncommitted_bytes: 0,
+            is_committable: false,
         })
     }
 
@@ -126,6 +129,7 @@ impl Staging {
         let cold = Arc::clone(&self.cold);
         let mut changes = Vec::new();
         PageMap::default().write(&self.rows, &self.tables, &mut self.next_id, &mut changes);
+        self.is_committable = false;
         cold.engine()?.write(changes)?;
         self.commit(false)?;
         let loaded = recovery::load(&cold)?;
@@ -145,6 +149,7 @@ impl Staging {
             is_partial,
         };
         let engine = self.cold.engine()?;
+        self.is_committable = false;
         engine.commit(&meta.encode())?;
         self.uncommitted_bytes = 0;
         engine.maintain()
@@ -290,10 +295,12 @@ impl Staging {
         &mut self,
         f: impl FnOnce(&mut BlockWriter<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.is_committable = false;
         let mut writer = BlockWriter::new(self.cold.engine()?, self.next_id);
         f(&mut writer)?;
         writer.flush()?;
         self.next_id = writer.next_id.max(self.next_id);
+        self.is_committable = true;
         Ok(())
     }
 
@@ -301,6 +308,19 @@ impl Staging {
         Error::SnapshotRefused {
             offset: self.offset,
             reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // An engine with uncommitted changes cannot be closed: it would keep its
+        // files, deleted as they are, and its memory.
+        if self.is_committable
+            && let Err(error) = self.commit(true)
+        {
+            let path = self.cold.path().display();
+            tracing::warn!(%path, %error, "cannot close a state that was received in part");
         }
     }
 }

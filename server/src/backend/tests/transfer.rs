@@ -1,6 +1,8 @@
 //! Snapshots that arrive damaged, and installations cut off half way.
 
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::model::State;
 use super::{KINDS, Place, wait};
@@ -113,5 +115,38 @@ fn an_installation_leaves_the_old_or_the_new_state_and_no_rubbish() {
         let receiver = place.open();
         new.check(&receiver.read());
         assert_eq!(receiver.recovered().applied.unwrap().index, new.index);
+    }
+}
+
+/// Only this process's own list of open files tells of an engine that was leaked.
+#[test]
+fn a_state_received_in_part_closes_its_files() {
+    let open_files = |directory: &Path| {
+        let entries = fs::read_dir("/proc/self/fd").unwrap();
+        let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        targets.filter(|path| path.starts_with(directory)).count()
+    };
+    for kind in [EngineKind::Redb, EngineKind::Sled] {
+        let (sender, _) = filled(&Place::new(kind), 0);
+        let stream = stream(&sender);
+        let place = Place::new(kind);
+        let (receiver, state) = filled(&place, 500);
+        wait(receiver.checkpoint()).unwrap();
+        let directory = fs::canonicalize(place.directory.path()).unwrap();
+        let before = open_files(&directory);
+        assert!(before > 0, "{kind:?}");
+        for part in 1..=4 {
+            let mut staging = receiver.stage().unwrap();
+            staging.write(&stream[..stream.len() * part / 4]).unwrap();
+            assert!(open_files(&directory) > before, "{kind:?}");
+            drop(staging);
+        }
+        // sled closes its files on a thread of its own.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while open_files(&directory) > before {
+            assert!(Instant::now() < deadline, "{kind:?}: files are still open");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        state.check(&receiver.read());
     }
 }
