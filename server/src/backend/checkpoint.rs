@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::block_writer::BlockWriter;
 use super::cold::{ColdStore, delete_blob};
 use super::collect::{Effort, Outcome, Plan, Victim};
+use super::defragment::Defragmentation;
 use super::engine::EngineTable;
 use super::error::Error;
 use super::handle::{Recovered, Shared};
@@ -40,6 +41,8 @@ pub(super) struct Checkpointer {
     pub(super) next_id: u64,
     /// A move into a new engine.
     pub(super) recycling: Option<Recycling>,
+    /// What somebody ordered, beginning with collection and going on to such a move.
+    pub(super) defragmentation: Option<Defragmentation>,
     /// Size of the files right after the last move, in percent of what they held.
     pub(super) recycled_percent: u64,
     /// Set after a failed attempt.

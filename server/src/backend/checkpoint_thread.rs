@@ -13,17 +13,17 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
-use super::collect::{CANDIDATE_PERCENT, Effort, FULL_PERCENT, LITTERED_PERCENT};
+use super::collect::{CANDIDATE_PERCENT, Effort, LITTERED_PERCENT};
+use super::defragment::Waiter as DefragmentWaiter;
 use super::error::Error;
 use super::handle::{Recovered, Shared};
-use super::recycle::STEP_BYTES;
 use super::stage::Staged;
 
 /// What the thread is asked to do.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     checkpoints: Vec<oneshot::Sender<Result<Recovered, Error>>>,
-    defragments: Vec<oneshot::Sender<Result<(), Error>>>,
+    defragments: Vec<DefragmentWaiter>,
     install: Option<(Box<Staged>, InstallWaiter)>,
     stop: Option<Stop>,
     /// Set when the thread has ended: nothing is served any more.
@@ -44,7 +44,7 @@ pub(super) enum Stop {
 
 enum Task {
     Checkpoint(Vec<oneshot::Sender<Result<Recovered, Error>>>),
-    Defragment(Vec<oneshot::Sender<Result<(), Error>>>),
+    Defragment(Vec<DefragmentWaiter>),
     Install(Box<Staged>, InstallWaiter),
     /// A step of giving space back.
     Recycle,
@@ -55,6 +55,18 @@ impl Orders {
     /// Why the thread has ended, if it has.
     pub(super) fn ended(&self) -> Option<Error> {
         self.ended.clone()
+    }
+
+    /// Whether an installation waits to be begun.
+    #[cfg(test)]
+    pub(super) fn is_installing(&self) -> bool {
+        self.install.is_some()
+    }
+
+    /// Whether the thread is to end.
+    #[cfg(test)]
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
     }
 }
 
@@ -165,6 +177,7 @@ impl Checkpointer {
                 error
             }
         };
+        self.end_defragmentation(&Err(error.clone()));
         shared.end(error);
     }
 
@@ -176,26 +189,32 @@ impl Checkpointer {
             match self.next_task(last) {
                 Task::Checkpoint(waiters) => {
                     last = Instant::now();
-                    let result = self.checkpoint_if_needed().map_err(explained);
+                    let result = if self.is_collecting() {
+                        self.collect_step()
+                    } else {
+                        self.checkpoint_if_needed()
+                    };
+                    let result = result.map_err(explained);
                     for waiter in waiters {
                         let _ = waiter.send(result.clone());
                     }
                     result?;
                 }
                 Task::Defragment(waiters) => {
-                    let result = self.defragment().map_err(explained);
-                    for waiter in waiters {
-                        let _ = waiter.send(result.clone());
-                    }
-                    result?;
+                    self.begin_defragmentation(waiters);
+                    continue;
                 }
                 Task::Install(staged, waiter) => {
                     let result = self.install(*staged).map_err(explained);
                     let _ = waiter.send(result.clone());
                     result?;
+                    // A state that has just been written has nothing to give back.
+                    self.end_defragmentation(&Ok(()));
                 }
                 Task::Recycle => {
-                    self.recycle_step(STEP_BYTES).map_err(explained)?;
+                    let step = self.recycle_step();
+                    step.and_then(|step| self.note_moved(step))
+                        .map_err(explained)?;
                     continue;
                 }
                 Task::Stop(Stop::AsIs) => {
@@ -214,6 +233,9 @@ impl Checkpointer {
     fn next_task(&self, last: Instant) -> Task {
         let shared = &self.shared;
         let step = self.next_step();
+        let owes_step = self.owes_step();
+        let is_defragmenting = self.defragmentation.is_some();
+        let is_collecting = self.is_collecting();
         let mut looked = last;
         let mut orders = shared.orders.lock();
         loop {
@@ -223,22 +245,26 @@ impl Checkpointer {
             if let Some(stop) = orders.stop {
                 return Task::Stop(stop);
             }
-            if !orders.defragments.is_empty() {
+            if !orders.defragments.is_empty() && !is_defragmenting {
                 return Task::Defragment(std::mem::take(&mut orders.defragments));
             }
-            if !orders.checkpoints.is_empty() || shared.is_checkpoint_due() {
+            if owes_step {
+                return Task::Recycle;
+            }
+            let is_asked = is_collecting || !orders.checkpoints.is_empty();
+            if is_asked || shared.is_checkpoint_due() {
                 return Task::Checkpoint(std::mem::take(&mut orders.checkpoints));
             }
             let now = Instant::now();
-            if step.is_some_and(|step| step <= now) {
-                return Task::Recycle;
-            }
             let is_dirty = shared.is_dirty.load(Ordering::SeqCst);
-            let has_garbage = shared.has_garbage.load(Ordering::SeqCst);
             let due = last + shared.config.checkpoint_interval;
             if is_dirty && due <= now {
                 return Task::Checkpoint(Vec::new());
             }
+            if step.is_some_and(|step| step <= now) {
+                return Task::Recycle;
+            }
+            let has_garbage = shared.has_garbage.load(Ordering::SeqCst);
             let look = looked + shared.config.collect_interval;
             if has_garbage && look <= now {
                 let effort = self.usual_effort();
@@ -279,42 +305,9 @@ impl Checkpointer {
         }
         self.checkpoint(effort)
     }
-
-    /// Collects until nothing is left to collect, then shrinks the files.
-    fn defragment(&mut self) -> Result<(), Error> {
-        let effort = Effort {
-            budget_bytes: DEFRAGMENT_STEP_BYTES,
-            live_percent_min: FULL_PERCENT,
-        };
-        let mut before = u64::MAX;
-        loop {
-            self.checkpoint(effort)?;
-            let mut collector = self.shared.collector.lock();
-            let now = collector.total_bytes();
-            let has_work = collector.has_work(effort);
-            drop(collector);
-            if !has_work || now >= before {
-                break;
-            }
-            before = now;
-        }
-        self.checkpoint(effort)?;
-        if self.recycle_now()? {
-            return Ok(());
-        }
-        // No room for a second copy.
-        if let Some(cold) = &self.cold {
-            cold.engine()?.reclaim()?;
-            let bytes = super::state_directory::disk_bytes(cold.path());
-            self.shared.space.note_disk(bytes);
-        }
-        Ok(())
-    }
 }
 
 /// Below apply and the log, above nothing else of ours.
 const NICE_INCREMENT: i32 = 5;
 /// Even a small checkpoint makes progress with garbage.
 const BUDGET_BYTES_MIN: u64 = 4 << 20;
-/// Rewritten per commit of a defragmentation: bounds what an engine holds back.
-const DEFRAGMENT_STEP_BYTES: u64 = 32 << 20;

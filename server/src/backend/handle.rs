@@ -398,6 +398,7 @@ impl Shared {
             pages: PageMap::default(),
             next_id: 0,
             recycling: None,
+            defragmentation: None,
             recycled_percent: 0,
             recycle_not_before: None,
         };

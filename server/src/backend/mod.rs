@@ -20,6 +20,7 @@ mod cold;
 mod collect;
 mod config;
 mod dead_marks;
+mod defragment;
 mod digest;
 mod directory;
 mod engine;

@@ -48,6 +48,8 @@ pub(super) struct Recycling {
     pub(super) credit_bytes: u64,
     /// When the next step is due.
     pub(super) next_step: Instant,
+    /// Whether somebody waits for it: it goes on without pauses.
+    pub(super) is_ordered: bool,
     /// Size of the old engine's files.
     from_bytes: u64,
     began: Instant,
@@ -161,7 +163,7 @@ impl Checkpointer {
     }
 
     /// Begins to move the state, unless a move is under way or there is no room.
-    fn begin_recycling(&mut self) -> Result<bool, Error> {
+    pub(super) fn begin_recycling(&mut self) -> Result<bool, Error> {
         if self.recycling.is_some() {
             return Ok(true);
         }
@@ -195,6 +197,7 @@ impl Checkpointer {
             uncommitted_bytes: 0,
             credit_bytes: 0,
             next_step: now,
+            is_ordered: false,
             from_bytes,
             began: now,
         });
@@ -202,7 +205,12 @@ impl Checkpointer {
     }
 
     /// One step of the move.
-    pub(super) fn recycle_step(&mut self, bytes_max: u64) -> Result<Step, Error> {
+    pub(super) fn recycle_step(&mut self) -> Result<Step, Error> {
+        let is_ordered = self
+            .recycling
+            .as_ref()
+            .is_some_and(|recycling| recycling.is_ordered);
+        let bytes_max = if is_ordered { COMMIT_BYTES } else { STEP_BYTES };
         if self.available_bytes()? < bytes_max + self.reserve_bytes() {
             tracing::warn!("cannot go on giving space back: the volume is nearly full");
             return Ok(self.give_up());
@@ -227,6 +235,7 @@ impl Checkpointer {
         }
         let took = began.elapsed();
         let pause = match recycling.credit_bytes {
+            _ if is_ordered => Duration::ZERO,
             0 => self
                 .shared
                 .config
@@ -248,7 +257,9 @@ impl Checkpointer {
     pub(super) fn recycle_if_wasteful(&mut self) -> Result<(), Error> {
         let is_wanted = self.shared.config.space_bytes_per_second > 0;
         let may = |at: Instant| at <= Instant::now();
-        if is_wanted && self.recycle_not_before.is_none_or(may) && self.is_wasteful() {
+        let is_ordered = self.defragmentation.is_some();
+        if is_wanted && !is_ordered && self.recycle_not_before.is_none_or(may) && self.is_wasteful()
+        {
             self.begin_recycling()?;
         }
         Ok(())
@@ -296,24 +307,6 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Everything at once, checkpoints in between as they fall due. False when the
-    /// state stays where it was.
-    pub(super) fn recycle_now(&mut self) -> Result<bool, Error> {
-        if !self.begin_recycling()? {
-            return Ok(false);
-        }
-        loop {
-            match self.recycle_step(COMMIT_BYTES)? {
-                Step::Moved => return Ok(true),
-                Step::GivenUp => return Ok(false),
-                Step::Going if self.shared.is_checkpoint_due() => {
-                    self.checkpoint(Effort::none())?;
-                }
-                Step::Going => {}
-            }
-        }
-    }
-
     /// Left alone by a move: what the checkpoints beside it may need.
     fn reserve_bytes(&self) -> u64 {
         let hot_bytes = self.shared.unwritten_bytes.load(Ordering::Acquire);
@@ -324,8 +317,17 @@ impl Checkpointer {
     /// A checkpoint has written this much to the old engine.
     pub(super) fn note_checkpointed(&mut self, bytes: u64) {
         if let Some(recycling) = &mut self.recycling {
-            recycling.credit_bytes += 2 * bytes;
+            // Where somebody waits, each checkpoint is followed by a step at least.
+            let least_bytes = u64::from(recycling.is_ordered);
+            recycling.credit_bytes += (2 * bytes).max(least_bytes);
         }
+    }
+
+    /// Whether the next checkpoint waits for a step of a move: one that somebody
+    /// waits for has to catch up with what checkpoints add.
+    pub(super) fn owes_step(&self) -> bool {
+        let owes = |recycling: &Recycling| recycling.is_ordered && recycling.credit_bytes > 0;
+        self.recycling.as_ref().is_some_and(owes)
     }
 
     /// When the thread is to look after a move again, if one is under way.
@@ -370,8 +372,9 @@ fn grave_of(entry: &BlockEntry) -> Grave {
 /// After a failed attempt.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// Copied per step: what a checkpoint may have to wait for.
-pub(super) const STEP_BYTES: u64 = 1 << 20;
-/// Bounds what an engine holds back, and the work of one flush.
+const STEP_BYTES: u64 = 1 << 20;
+/// Bounds what an engine holds back, and the work of one flush; copied per step
+/// where somebody waits.
 const COMMIT_BYTES: u64 = 8 << 20;
 /// A step is followed by three times its own duration without one.
 const IDLE_PARTS: u32 = 3;

@@ -4,6 +4,7 @@
 //! answer; `crash` kills a child process and an engine's disk under it.
 
 mod crash;
+mod defragment;
 mod digest;
 mod full;
 mod limits;

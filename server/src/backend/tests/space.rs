@@ -27,7 +27,7 @@ fn value(main: i64) -> Vec<u8> {
 }
 
 /// Commits entry `index`, with a row that tells it.
-fn commit(backend: &Backend, index: u64) {
+pub(super) fn commit(backend: &Backend, index: u64) {
     let mut batch = backend.batch();
     let first = (index as i64 - 1) * RECORDS_PER_ENTRY + 2;
     for main in first..first + RECORDS_PER_ENTRY {
@@ -46,7 +46,7 @@ fn commit(backend: &Backend, index: u64) {
 }
 
 /// Collects and moves at full speed, as soon as there is reason to.
-fn eager(place: &Place) -> Config {
+pub(super) fn eager(place: &Place) -> Config {
     let mut config = place.config();
     config.checkpoint_interval = Duration::from_millis(50);
     config.collect_interval = Duration::from_millis(20);
@@ -56,13 +56,13 @@ fn eager(place: &Place) -> Config {
 }
 
 /// Compaction: keeps every fourth record below `end`.
-fn discard_most(backend: &Backend, end: i64) {
+pub(super) fn discard_most(backend: &Backend, end: i64) {
     let dead = (2..end).filter(|main| main % 4 != 0);
     let dead: Vec<_> = dead.map(|main| Revision::new(main, 0)).collect();
     backend.discard(&dead);
 }
 
-fn check_kept(backend: &Backend, entries: u64) {
+pub(super) fn check_kept(backend: &Backend, entries: u64) {
     let read = backend.read();
     let last = entries as i64 * RECORDS_PER_ENTRY + 1;
     for main in (4..=last).step_by(4) {
