@@ -217,13 +217,13 @@ impl Checkpointer {
                         .map_err(explained)?;
                     continue;
                 }
-                Task::Stop(Stop::AsIs) => {
-                    self.abandon_recycling();
-                    return Ok(());
-                }
+                Task::Stop(Stop::AsIs) => return self.abandon_recycling().map_err(explained),
                 Task::Stop(Stop::AfterCheckpoint) => {
-                    self.abandon_recycling();
-                    return self.checkpoint_if_needed().map(drop).map_err(explained);
+                    // The state first: what else fails, it is safe.
+                    let checkpointed = self.checkpoint_if_needed();
+                    return checkpointed
+                        .and_then(|_| self.abandon_recycling())
+                        .map_err(explained);
                 }
             }
             self.recycle_if_wasteful().map_err(explained)?;

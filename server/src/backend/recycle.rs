@@ -213,7 +213,7 @@ impl Checkpointer {
         let bytes_max = if is_ordered { COMMIT_BYTES } else { STEP_BYTES };
         if self.available_bytes()? < bytes_max + self.reserve_bytes() {
             tracing::warn!("cannot go on giving space back: the volume is nearly full");
-            return Ok(self.give_up());
+            return self.give_up();
         }
         let Some(recycling) = &mut self.recycling else {
             return Ok(Step::GivenUp);
@@ -229,7 +229,7 @@ impl Checkpointer {
             Err(error @ Error::Corrupt { .. }) => {
                 // Reads of everything else go on from where it is.
                 tracing::error!(%error, "cannot give space back: replace this member's data");
-                return Ok(self.give_up());
+                return self.give_up();
             }
             Err(error) => return Err(error),
         }
@@ -247,10 +247,10 @@ impl Checkpointer {
         Ok(Step::Going)
     }
 
-    fn give_up(&mut self) -> Step {
-        self.abandon_recycling();
+    fn give_up(&mut self) -> Result<Step, Error> {
+        self.abandon_recycling()?;
         self.recycle_not_before = Some(Instant::now() + RETRY_PAUSE);
-        Step::GivenUp
+        Ok(Step::GivenUp)
     }
 
     /// Whether to begin by itself, and begins.
@@ -266,13 +266,15 @@ impl Checkpointer {
     }
 
     /// Gives the move up; the current state is not touched.
-    pub(super) fn abandon_recycling(&mut self) {
-        let Some(mut recycling) = self.recycling.take() else {
-            return;
-        };
-        // An engine with uncommitted changes could not be closed.
-        if recycling.uncommitted_bytes > 0 {
-            let _ = recycling.commit_partial();
+    ///
+    /// # Errors
+    ///
+    /// The new engine failed: nothing may go on after that, as after any failure.
+    pub(super) fn abandon_recycling(&mut self) -> Result<(), Error> {
+        match self.recycling.take() {
+            // An engine with uncommitted changes could not be closed.
+            Some(mut recycling) if recycling.uncommitted_bytes > 0 => recycling.commit_partial(),
+            _ => Ok(()),
         }
     }
 

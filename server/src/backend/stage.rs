@@ -329,7 +329,7 @@ impl Checkpointer {
     /// Makes a received state the current one.
     pub(super) fn install(&mut self, staged: Staged) -> Result<Recovered, Error> {
         let Staged { cold, loaded } = staged;
-        self.abandon_recycling();
+        self.abandon_recycling()?;
         self.make_current(&cold)?;
         if let Some(old) = self.cold.replace(Arc::clone(&cold)) {
             old.set_obsolete(true);

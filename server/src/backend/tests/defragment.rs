@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::space::{check_kept, commit};
+use super::space::{check_kept, commit, discard_most, eager};
 use super::{Place, wait};
 use crate::backend::engine::{Change, Engine, EngineTable, OpenEngine, RowKey, RowVisitor};
 use crate::backend::{Backend, EngineKind, Error};
@@ -277,6 +277,43 @@ fn the_move_ends_though_more_is_written_than_a_step_copies() {
         assert!(steps < STEPS_MAX, "{kind:?}: it ended when the writes did");
         check_kept(&backend, entries.load(Ordering::Relaxed));
     }
+}
+
+#[test]
+fn a_move_that_cannot_be_given_up_is_a_failure() {
+    let (place, opener) = hooked(EngineKind::Redb);
+    let backend = filled(&place);
+    discard_most(&backend, ENTRIES as i64 * 500 + 2);
+    wait(backend.checkpoint()).unwrap();
+    drop(backend);
+    let gate = Arc::new(Gate::default());
+    gate.let_one_through();
+    let first = Arc::clone(&gate);
+    opener.set(move |call| match call {
+        Call::Write => {
+            first.pass();
+            Ok(())
+        }
+        Call::Commit => {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            Err(Error::engine("hooked", "commit")(full))
+        }
+    });
+    // The second step of the move would come in twelve days.
+    let mut config = eager(&place);
+    config.space_bytes_per_second = 1;
+    config.checkpoint_interval = Duration::from_secs(3600);
+    let backend = place.try_open(config).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while gate.counts.lock().0 == 0 {
+        assert!(Instant::now() < deadline, "no move");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let error = backend.close().unwrap_err();
+    assert!(matches!(error, Error::Full { .. }), "{error}");
+    drop(backend);
+    opener.set(|_| Ok(()));
+    check_kept(&place.open(), ENTRIES);
 }
 
 /// Twenty million bytes.
