@@ -337,9 +337,11 @@ impl Collector {
         self.dead_bytes * 4 > self.total_bytes && self.dead_bytes > LITTER_BYTES_MIN
     }
 
-    /// Forgets blocks that are gone with their engine.
-    pub(super) fn forget_graves(&mut self) {
+    /// Forgets blocks that are gone with their engine, and the directories of that
+    /// engine: whoever holds one reads the old files.
+    pub(super) fn forget_engine(&mut self) {
         self.graves.clear();
+        self.directories.clear();
     }
 
     /// Whether removed blocks wait for views that still know them.

@@ -211,7 +211,10 @@ impl Checkpointer {
             .as_ref()
             .is_some_and(|recycling| recycling.is_ordered);
         let bytes_max = if is_ordered { COMMIT_BYTES } else { STEP_BYTES };
-        if self.available_bytes()? < bytes_max + self.reserve_bytes() {
+        let page_bytes = self.pages.bytes();
+        let needed_bytes = bytes_max + page_bytes + page_bytes / 4 + self.reserve_bytes();
+        if self.available_bytes()? < needed_bytes {
+            // The pages are all written by the switch.
             tracing::warn!("cannot go on giving space back: the volume is nearly full");
             return self.give_up();
         }
@@ -287,7 +290,7 @@ impl Checkpointer {
         let mut job = self.begin(Effort::none());
         // Graves are of the old engine, and go with it.
         job.plan.graves.clear();
-        self.shared.collector.lock().forget_graves();
+        self.shared.collector.lock().forget_engine();
         job.changed_rows = all_rows(&job.tables);
         self.pages = PageMap::default();
         self.is_current = false;

@@ -224,3 +224,28 @@ fn a_snapshot_being_sent_survives_collection_and_a_move() {
         check_kept(&receiver, 9);
     }
 }
+
+#[test]
+fn a_reader_of_the_old_files_keeps_no_block_in_the_new_ones() {
+    for kind in [EngineKind::Redb, EngineKind::Sled] {
+        let place = Place::new(kind);
+        let backend = place.open();
+        for index in 1..=8 {
+            commit(&backend, index);
+        }
+        wait(backend.checkpoint()).unwrap();
+        let before = generation(place.directory.path());
+        let reader = backend.read();
+        wait(backend.defragment()).unwrap();
+        assert_ne!(generation(place.directory.path()), before);
+        discard_most(&backend, 8 * RECORDS_PER_ENTRY + 2);
+        for _ in 0..10 {
+            wait(backend.checkpoint()).unwrap();
+        }
+        let has_graves = backend.shared().collector.lock().has_graves();
+        assert!(!has_graves, "{kind:?}: blocks wait for a reader");
+        let old = reader.record(Revision::new(3, 0)).unwrap();
+        assert_eq!(old.as_deref(), Some(&value(3)[..]));
+        check_kept(&backend, 8);
+    }
+}
