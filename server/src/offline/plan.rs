@@ -355,8 +355,8 @@ fn unreached(freshest: &Report, common_index: u64) -> String {
     let directory = freshest.directory.display();
     format!(
         "{directory} has the freshest log, with entries {} to {} that cannot be applied: its own \
-         state cannot be used ({}), and no other checkpoint leads up to them; add a directory whose \
-         state does, or leave {directory} out to go on without these entries",
+         state cannot be used ({}), and no other checkpoint leads up to them; add a directory \
+         whose state does, or leave {directory} out to go on without these entries",
         common_index.saturating_add(1),
         freshest.last.index,
         freshest.damage.join("; ")

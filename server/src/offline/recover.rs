@@ -45,7 +45,8 @@ impl Plan {
     ///
     /// # Errors
     /// Something acknowledged may be missing and `accept_missing_writes` is not
-    /// set, the freshest log has entries that no state leads up to, the new cluster would be the old one, or the place is taken.
+    /// set, the freshest log has entries that no state leads up to, the new cluster
+    /// would be the old one, or the place is taken.
     pub fn apply(
         self,
         founder: Founder,
