@@ -383,7 +383,9 @@ async fn a_bit_that_changed_on_disk_is_found_before_the_member_serves() {
         let log = fs::read_to_string(log).unwrap();
         log.contains("found data inconsistency with the leader")
     });
-    let log = cluster.terminate(bad.unwrap()).await.unwrap();
+    let bad = bad.unwrap();
+    cluster.terminate(bad).await.unwrap();
+    let log = fs::read_to_string(&cluster.member(bad).unwrap().log).unwrap();
     let lines: Vec<_> = log.lines().collect();
     let line = |text: &str| lines.iter().position(|line| line.contains(text));
     let found = line("found data inconsistency with the leader").unwrap();
