@@ -192,6 +192,9 @@ async fn wait_compared(cluster: &Cluster, position: usize) {
     let index = cluster.status(position).await.unwrap().raft_applied_index;
     let port = cluster.member(position).unwrap().client_port;
     wait::until("equal digests", wait::DEADLINE, async || {
+        // Something new for the leader to tell: this member may have told the last
+        // itself, being new.
+        put(cluster, position, "c", "compared").await;
         let equal = http::metric(port, "quoin_state_digest_equal_index").await;
         let equal = equal.map_err(|error| error.to_string())?;
         if equal >= index as f64 {

@@ -120,8 +120,8 @@ async fn issue_20271_a_defragmentation_beside_a_snapshot_harms_neither() {
     let away = (leader + 1) % 3;
     for round in 0..3 {
         cluster.kill(away).unwrap();
-        for number in 0..80 {
-            let value = "x".repeat(2_000);
+        for number in 0..300 {
+            let value = "x".repeat(20_000);
             put(&cluster, leader, &format!("key/{round}/{number}"), &value).await;
         }
         cluster.start_member(away).unwrap();

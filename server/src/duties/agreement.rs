@@ -75,8 +75,6 @@ impl AgreementDuty {
             hashing.hash_pinned(&self.agreement);
             if self.quarantine.is_active() {
                 is_isolated = true;
-                // A view that nobody hashes would hold compaction up.
-                drop(self.agreement.take_pinned());
                 self.isolate().await;
                 continue;
             }

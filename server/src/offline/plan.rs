@@ -329,7 +329,8 @@ fn lend(
         return None;
     }
     let (log, checkpoint) = (lender.log.as_ref()?, known.checkpoint);
-    if log.term_at(checkpoint.index) != Some(checkpoint.term) {
+    let is_empty = checkpoint == Position::default();
+    if !is_empty && log.term_at(checkpoint.index) != Some(checkpoint.term) {
         return None;
     }
     let owner = backend::Identity {
