@@ -307,12 +307,18 @@ impl Vote {
     /// From the log; `None` if the hash is none.
     pub(crate) fn from_hash(command: &StateHash) -> Option<Self> {
         let value = <[u8; 16]>::try_from(&command.hash[..]).ok()?;
-        Some(Self {
-            member_id: command.member_id,
-            index: command.index,
+        let value = u128::from_le_bytes(value);
+        Some(Self::of_hash(command.member_id, command.index, value))
+    }
+
+    /// About what is stored: a hash is of everything, and so has no beginning.
+    pub(crate) fn of_hash(member_id: u64, index: u64, value: u128) -> Self {
+        Self {
+            member_id,
+            index,
             base: 0,
-            value: u128::from_le_bytes(value),
-        })
+            value,
+        }
     }
 
     /// From the log; `None` if the digest is none.

@@ -107,13 +107,7 @@ impl AgreementDuty {
                 .await;
         }
         if let Some((index, value)) = hashing.take_hashed() {
-            let member_id = self.member_id;
-            let own = Vote {
-                member_id,
-                index,
-                base: 0,
-                value,
-            };
+            let own = Vote::of_hash(self.member_id, index, value);
             self.propose(own.to_request(Subject::Hash)).await;
         }
     }

@@ -87,12 +87,7 @@ impl InitialCheck {
     }
 
     async fn say(&self, index: u64, value: u128) -> Result<(), String> {
-        let own = Vote {
-            member_id: self.member_id,
-            index,
-            base: 0,
-            value,
-        };
+        let own = Vote::of_hash(self.member_id, index, value);
         let said = self.proposer.propose(own.to_request(Subject::Hash)).await;
         said.map(drop).map_err(|error| error.to_string())
     }
